@@ -1,0 +1,1 @@
+"""A self-hosted backend for conversations with a GPT assistant."""

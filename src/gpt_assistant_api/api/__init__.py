@@ -1,0 +1,1 @@
+"""The faces over HTTP: they translate and never decide."""

@@ -1,0 +1,276 @@
+"""Ask and regenerate: answered whole, as a stream, or later."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Header, Request, Response
+
+from gpt_assistant_api.api.access import Access
+from gpt_assistant_api.api.rest.bodies import AskIn, Format, RegenerateIn, read_body, request_body
+from gpt_assistant_api.api.rest.context import (
+    Absent,
+    CurrentActor,
+    CurrentLinks,
+    CurrentRuntime,
+    responses,
+    router,
+)
+from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream
+from gpt_assistant_api.api.rest.links import FileLinks
+from gpt_assistant_api.api.rest.problems import problem_of_ending
+from gpt_assistant_api.api.rest.schemas import AskOut, MessageOut, RunOut
+from gpt_assistant_api.domain.asks import MAX_FILES, Ask, Asked, Regenerate
+from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
+from gpt_assistant_api.domain.events import BEGINNING
+from gpt_assistant_api.domain.files import File
+from gpt_assistant_api.domain.ids import is_id
+from gpt_assistant_api.domain.text import MAX_PROMPT_CHARACTERS, checked_text, invalid_field
+from gpt_assistant_api.domain.users import Actor
+from gpt_assistant_api.markup import render_async
+from gpt_assistant_api.runtime import Runtime
+from gpt_assistant_api.services import asks, files, runs
+from gpt_assistant_api.services.files import Upload
+
+routes = router("Conversations")
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+IdempotencyKey = Annotated[
+    str | Absent,
+    Header(
+        description="1..255 visible ASCII characters. The same key and body give the same run, "
+        "for two days; the same key with another body is refused.",
+        json_schema_extra={"pattern": f"^{_IDEMPOTENCY_KEY.pattern}$"},
+    ),
+]
+Prefer = Annotated[str | Absent, Header(description="`respond-async`: 202 with the run, at once.")]
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, or the stream of its events.",
+        "model": AskOut,
+        "content": EVENT_STREAM,
+    },
+    202: {"description": "The run is stored and goes on.", "model": AskOut},
+    **responses(400, 404, 409, 413, 415, 502, 504),
+}
+
+
+@routes.post(
+    "/ask",
+    operation_id="ask",
+    summary="Ask",
+    response_model=None,
+    responses=_ANSWERS,
+    openapi_extra=request_body(AskIn, files=True),
+)
+async def ask(
+    request: Request,
+    actor: CurrentActor,
+    runtime: CurrentRuntime,
+    links: CurrentLinks,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Add a user message to a thread, or to a new one, and have it answered.
+
+    The run belongs to the server: a client that goes away loses nothing, and finds the answer in
+    the thread or by `/runs/{run_id}/events`.
+    """
+    read = await read_body(request)
+    body = read.of(AskIn)
+    user_id = actor.act_for(body.user_id)
+    await _count(runtime, actor, user_id)
+    wanted = Ask(
+        user_id=user_id,
+        prompt=_prompt(body, runtime, has_file=bool(read.uploads)),
+        thread_id=_thread_id(body.thread_id),
+        file_ids=_file_ids(body, len(read.uploads)),
+        reply_to=body.reply_to,
+        if_busy=body.if_busy,
+        idempotency_key=_key(idempotency_key),
+        fingerprint=f"ask {read.fingerprint}",
+    )
+    asked = await asks.find_asked(runtime.database, actor, wanted)
+    if asked is None:
+        async with _stored(runtime, actor, user_id, read.uploads) as stored:
+            with_files = _with_files(wanted, stored)
+            asked = await asks.ask(
+                runtime.database, runtime.engine, runtime.run_limits, actor, with_files
+            )
+            stored[:] = [file for file in stored if file not in asked.question.files]
+    return await _answer(
+        request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
+        prefer=prefer,
+    )  # fmt: skip
+
+
+@routes.post(
+    "/regenerate",
+    operation_id="regenerate",
+    summary="Answer again",
+    response_model=None,
+    responses=_ANSWERS,
+    openapi_extra=request_body(RegenerateIn, files=True),
+)
+async def regenerate(
+    request: Request,
+    actor: CurrentActor,
+    runtime: CurrentRuntime,
+    links: CurrentLinks,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Answer a user message again, or an edited version of it.
+
+    Every version is kept: the new answer is another child of the same question, an edited prompt
+    another child of the same parent.
+    """
+    read = await read_body(request)
+    body = read.of(RegenerateIn)
+    user_id = actor.act_for(body.user_id)
+    await _count(runtime, actor, user_id)
+    new_prompt = body.new_prompt
+    if new_prompt is not None:
+        checked_text(new_prompt, field="new_prompt", limit=MAX_PROMPT_CHARACTERS)
+        if not new_prompt.strip():
+            raise invalid_field("new_prompt", "is empty")
+    thread_id = _thread_id(body.thread_id)
+    assert thread_id is not None, "the shape requires it"
+    wanted = Regenerate(
+        user_id=user_id,
+        thread_id=thread_id,
+        message_id=body.message_id,
+        new_prompt=new_prompt,
+        if_busy=body.if_busy,
+        idempotency_key=_key(idempotency_key),
+        fingerprint=f"regenerate {read.fingerprint}",
+    )
+    asked = await asks.regenerate(
+        runtime.database, runtime.engine, runtime.run_limits, actor, wanted
+    )
+    return await _answer(
+        request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
+        prefer=prefer,
+    )  # fmt: skip
+
+
+async def _answer(
+    request: Request,
+    runtime: Runtime,
+    actor: Actor,
+    links: FileLinks,
+    asked: Asked,
+    *,
+    format_: Format,
+    stream: bool | None,
+    prefer: str | None,
+) -> Response:
+    """Answer in the way that the caller asked for: as a stream, later, or whole."""
+    run_id = asked.run.run_id
+    html = format_ == "html"
+    if stream or (stream is None and "text/event-stream" in request.headers.get("accept", "")):
+        try:
+            batches = await begun(runs.watch_run(runtime.database, runtime.engine, actor, run_id))
+        except UnavailableError as refusal:
+            refusal.details |= {"run_id": run_id, "thread_id": asked.run.thread_id}
+            raise
+        access: Access = request.app.state.access
+        return event_stream(
+            batches, links, html=html, after=BEGINNING,
+            recheck=lambda: access.actor_of(request.headers),
+        )  # fmt: skip
+    if prefer is not None and "respond-async" in prefer.lower():
+        outcome = await runs.get_outcome(runtime.database, actor, run_id)
+        return await _outcome(outcome, links, html=html, status=202, applied=True)
+    outcome = await runs.wait_for_run(runtime.database, runtime.engine, actor, run_id)
+    if outcome.run.status == "failed" and outcome.run.error is not None:
+        return problem_of_ending(
+            request.scope,
+            outcome.run.error,
+            run_id=run_id,
+            thread_id=outcome.thread.thread_id,
+            message_id=outcome.question.message_id,
+        )
+    status = 200 if outcome.run.ended else 202
+    return await _outcome(outcome, links, html=html, status=status, applied=False)
+
+
+async def _outcome(
+    outcome: runs.Outcome, links: FileLinks, *, html: bool, status: int, applied: bool
+) -> Response:
+    rendered = await render_async(outcome.answer.content) if html else None
+    shape = AskOut(
+        thread_id=outcome.thread.thread_id,
+        thread_title=outcome.thread.title,
+        run=RunOut.of(outcome.run),
+        user_message=MessageOut.of(outcome.question, links),
+        message=MessageOut.of(outcome.answer, links, rendered),
+    )
+    headers = {}
+    if status == 202:
+        headers["Location"] = f"/runs/{outcome.run.run_id}"
+    if applied:
+        headers["Preference-Applied"] = "respond-async"
+    return Response(shape.model_dump_json(), status, headers, "application/json")
+
+
+@asynccontextmanager
+async def _stored(
+    runtime: Runtime, actor: Actor, user_id: str, uploads: Sequence[Upload]
+) -> AsyncGenerator[list[File], None]:
+    """Store what was sent along, and take back what the block leaves over or is refused with."""
+    stored: list[File] = []
+    try:
+        for upload in uploads:
+            stored.append(  # noqa: PERF401 - what is stored must be known when the next one fails
+                await files.upload_file(runtime.database, runtime.blobs, actor, user_id, upload)
+            )
+        yield stored
+    finally:
+        if stored:
+            await files.withdraw_files(runtime.database, runtime.blobs, stored)
+
+
+def _with_files(wanted: Ask, stored: Sequence[File]) -> Ask:
+    return replace(wanted, file_ids=wanted.file_ids + tuple(file.file_id for file in stored))
+
+
+def _prompt(body: AskIn, runtime: Runtime, *, has_file: bool) -> str:
+    prompt = checked_text(body.prompt or "", field="prompt", limit=MAX_PROMPT_CHARACTERS)
+    if prompt.strip():
+        return prompt
+    if not (has_file or body.file_ids or body.file_id):
+        raise invalid_field("prompt", "is empty; a prompt or a file is needed")
+    return runtime.default_image_prompt
+
+
+def _file_ids(body: AskIn, uploads: int) -> tuple[str, ...]:
+    named = [*body.file_ids, *([body.file_id] if body.file_id else [])]
+    if len(named) + uploads > MAX_FILES:
+        raise invalid_field("file_ids", f"has more than {MAX_FILES} files")
+    if len(set(named)) < len(named):
+        raise invalid_field("file_ids", "names a file twice")
+    if not all(is_id("file", file_id) for file_id in named):
+        raise NotFoundError("There is no such file.", code="file_not_found")
+    return tuple(named)
+
+
+def _thread_id(thread_id: str | None) -> str | None:
+    if thread_id is not None and not is_id("thread", thread_id):
+        raise NotFoundError("There is no such thread.", code="thread_not_found")
+    return thread_id
+
+
+def _key(value: str | None) -> str | None:
+    if value is not None and not _IDEMPOTENCY_KEY.fullmatch(value):
+        raise invalid_field("Idempotency-Key", "must be 1..255 visible ASCII characters")
+    return value
+
+
+async def _count(runtime: Runtime, actor: Actor, user_id: str) -> None:
+    """Count the request for the user as well, who stands in the body and not in the path."""
+    if actor.kind == "key":
+        await runtime.limiter.hit(f"user:{user_id}")

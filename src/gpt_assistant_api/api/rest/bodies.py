@@ -1,0 +1,234 @@
+"""What callers send: one set of names, as JSON, as a multipart or as a urlencoded form."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from gpt_assistant_api.domain.asks import MAX_FILES
+from gpt_assistant_api.domain.errors import InvalidError, MalformedError, UnsupportedMediaError
+from gpt_assistant_api.domain.runs import IfBusy
+from gpt_assistant_api.domain.text import MAX_PROMPT_CHARACTERS, MAX_TITLE_CHARACTERS
+from gpt_assistant_api.services.files import Upload
+
+_MAX_FIELDS = 64
+_MAX_FIELD_BYTES = 4 * MAX_PROMPT_CHARACTERS
+_MAX_MESSAGE_ID = 2**63 - 1
+_FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
+_LISTS: Final = {"file_ids"}
+_FILE_PARTS: Final = {"file", "files"}
+
+Format = Literal["markdown", "html"]
+
+
+def _whole(value: object) -> object:
+    """Return 42 for 42.0: JSON has one kind of number, and some languages write every one so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+MessageId = Annotated[int, Field(ge=1, le=_MAX_MESSAGE_ID), BeforeValidator(_whole)]
+
+
+class BodyIn(BaseModel):
+    """A body: unknown names are refused, so that a misspelt one does not go unnoticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AskIn(BodyIn):
+    """A question. A prompt or a file is needed."""
+
+    user_id: str | None = Field(
+        None,
+        description="Whose thread it is. May be left out with a user token.",
+        examples=["ada"],
+    )
+    prompt: str | None = Field(None, description="Markdown.", examples=["Why is the sky blue?"])
+    thread_id: str | None = Field(None, description="Absent: a new thread.")
+    file_ids: list[str] = Field([], max_length=MAX_FILES, description="Uploaded images.")
+    file_id: str | None = Field(None, description="A single one.")
+    reply_to: MessageId | None = Field(None, description="A message of the thread to point at.")
+    stream: bool | None = Field(None, description="Answer as server-sent events.")
+    format: Format = Field("markdown", description="`html` adds the answer as sanitised HTML.")
+    if_busy: IfBusy = Field(
+        "reject",
+        description="While the thread has an active run: refuse with 409, stop that run and those "
+        "that wait (`interrupt`), or wait for its turn (`enqueue`).",
+    )
+
+
+class RegenerateIn(BodyIn):
+    """A wish for another answer. Every version is kept."""
+
+    user_id: str | None = Field(None, examples=["ada"])
+    thread_id: str
+    message_id: MessageId | None = Field(
+        None,
+        description="The user message to answer again, or an answer to it. Absent: the last one.",
+    )
+    new_prompt: str | None = Field(
+        None, description="An edited version of that message, which is answered instead."
+    )
+    stream: bool | None = None
+    format: Format = "markdown"
+    if_busy: IfBusy = "reject"
+
+
+class UploadIn(BodyIn):
+    """The fields beside the file of an upload."""
+
+    user_id: str | None = None
+
+
+class ThreadIn(BodyIn):
+    """What may be changed of a thread; what is left out stays."""
+
+    title: str | None = Field(
+        None,
+        max_length=MAX_TITLE_CHARACTERS,
+        examples=["The blue sky"],
+        json_schema_extra={"pattern": r"[^\s\x00-\x1f]"},
+    )
+    head_id: MessageId | None = Field(
+        None,
+        description="A message; the branch through it becomes the active one.",
+    )
+
+
+Body = TypeVar("Body", bound=BodyIn)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A body as read: its fields by name, its file parts, and a fingerprint of it all."""
+
+    fields: dict[str, Any]
+    uploads: tuple[Upload, ...]
+    fingerprint: str
+    from_form: bool
+
+    def of(self, shape: type[Body]) -> Body:
+        """Return the fields in a shape, or raise InvalidError naming what does not fit."""
+        try:
+            return shape.model_validate(self.fields, strict=not self.from_form)
+        except ValidationError as error:
+            errors = [
+                {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+                for item in error.errors(include_url=False, include_input=False)
+            ]
+            detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors[:3])
+            raise InvalidError(detail, code="invalid_request", errors=errors) from None
+
+
+async def read_body(request: Request, *, form: bool = True, json: bool = True) -> Read:
+    """Read the body as what its Content-Type says and nothing else.
+
+    Raises UnsupportedMediaError for a type that the operation does not take, MalformedError for
+    what cannot be read, InvalidError for a field that is given twice.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if json and media_type == "application/json":
+        return _of_json(await request.body())
+    if form and media_type in _FORMS:
+        try:
+            sent = await request.form(
+                max_files=MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+            )
+        except HTTPException as error:
+            if error.status_code == 400:
+                raise MalformedError(
+                    "The form cannot be read, or has too many or too large parts.",
+                    code="body_malformed",
+                ) from None
+            raise
+        async with _closing(sent):
+            return await _of_form(sent)
+    accepted = [*(["application/json"] if json else []), *(sorted(_FORMS) if form else [])]
+    raise UnsupportedMediaError(
+        f"The Content-Type must be one of: {', '.join(accepted)}.", code="media_type_unsupported"
+    )
+
+
+def _of_json(body: bytes) -> Read:
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedError("The body is not valid JSON.", code="body_malformed") from None
+    if not isinstance(fields, dict):
+        raise MalformedError("The body must be a JSON object.", code="body_malformed")
+    canonical = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    return Read(fields, (), hashlib.sha256(canonical).hexdigest(), from_form=False)
+
+
+async def _of_form(form: FormData) -> Read:
+    fields: dict[str, Any] = {}
+    uploads: list[Upload] = []
+    digest = hashlib.sha256()
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name not in _FILE_PARTS:
+                raise _twice_or_unknown(name, "is not a file field; send files as `file`")
+            data = await value.read()
+            uploads.append(Upload(value.filename, data))
+            digest.update(b"file" + hashlib.sha256(data).digest())
+        elif name in _LISTS:
+            fields.setdefault(name, []).extend(part for part in value.split(",") if part)
+        elif name in fields:
+            raise _twice_or_unknown(name, "is given twice")
+        elif value != "":
+            fields[name] = value
+    digest.update(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
+    return Read(fields, tuple(uploads), digest.hexdigest(), from_form=True)
+
+
+def _twice_or_unknown(name: str, reason: str) -> InvalidError:
+    return InvalidError(
+        f"{name} {reason}.", code="invalid_request", errors=[{"field": name, "message": reason}]
+    )
+
+
+class _closing:  # noqa: N801 - reads as a verb where it is used
+    def __init__(self, form: FormData) -> None:
+        self._form = form
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._form.close()
+
+
+def request_body(shape: type[BodyIn], *, files: bool, json: bool = True) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that is read by `read_body`."""
+    schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+    form = _form_schema(schema)
+    content: dict[str, Any] = {}
+    if json:
+        content["application/json"] = {"schema": schema}
+        content["application/x-www-form-urlencoded"] = {"schema": form}
+    if files:
+        part = {"type": "string", "contentMediaType": "application/octet-stream"}
+        several = {"type": "array", "items": part, "maxItems": MAX_FILES}
+        properties = {**form["properties"], "file": several if json else part}
+        with_files = {**form, "properties": properties}
+        if not json:
+            with_files["required"] = ["file"]
+        content["multipart/form-data"] = {"schema": with_files}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the shape as a form has it, which cannot say null: a field is left out instead."""
+    properties = {}
+    for name, field in schema["properties"].items():
+        kept = {key: value for key, value in field.items() if value is not None}
+        for kind in kept.pop("anyOf", []):
+            if kind != {"type": "null"}:
+                kept |= kind
+        properties[name] = kept
+    return {**schema, "title": f"{schema['title']}Form", "properties": properties}

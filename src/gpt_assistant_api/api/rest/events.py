@@ -1,0 +1,214 @@
+"""A run's events as server-sent events, in this face's words."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from time import monotonic
+from typing import Final
+
+import orjson
+from fastapi.responses import StreamingResponse
+
+from gpt_assistant_api.api.rest.links import FileLinks
+from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut
+from gpt_assistant_api.domain.errors import Refusal
+from gpt_assistant_api.domain.events import (
+    BEGINNING,
+    EventId,
+    MessageCompleted,
+    MessageDelta,
+    MessageStarted,
+    RunEnded,
+    RunRestarted,
+    RunStarted,
+)
+from gpt_assistant_api.engine import LoggedEvent
+from gpt_assistant_api.markup import Block, GrowingDocument
+
+_KEEP_ALIVE = b": still here\n\n"
+_BLOCK_SECONDS = 0.25
+_RECHECK_SECONDS = 30.0
+_ENDS = {
+    "completed": "run.completed",
+    "incomplete": "run.completed",
+    "failed": "run.failed",
+    "cancelled": "run.cancelled",
+}
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+# What one event of a stream looks like; the description has no word for a sequence of them.
+EVENT_STREAM: Final = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "required": ["event", "id", "data"],
+            "properties": {
+                "event": {"type": "string", "examples": ["message.delta"]},
+                "id": {"type": "string", "examples": ["1-3"]},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+        }
+    }
+}
+
+Batches = AsyncGenerator[list[LoggedEvent], None]
+
+
+def event_stream(
+    batches: Batches,
+    links: FileLinks,
+    *,
+    html: bool,
+    after: EventId,
+    recheck: Callable[[], Awaitable[object]],
+) -> StreamingResponse:
+    """Return the response that sends these batches as they come.
+
+    `recheck` is called now and then: what it refuses ends the stream. In HTML the batches must
+    begin with the run, since a block is made of all text before it.
+    """
+    frames = _html_frames(batches, links, after) if html else _frames(batches, links)
+    return StreamingResponse(
+        _while_allowed(frames, recheck), media_type="text/event-stream", headers=HEADERS
+    )
+
+
+async def _while_allowed(
+    frames: AsyncGenerator[bytes, None], recheck: Callable[[], Awaitable[object]]
+) -> AsyncIterator[bytes]:
+    checked_at = monotonic()
+    async with aclosing(frames):
+        async for data in frames:
+            yield data
+            if monotonic() - checked_at > _RECHECK_SECONDS:
+                checked_at = monotonic()
+                try:
+                    await recheck()
+                except Refusal:
+                    return
+
+
+async def _frames(batches: Batches, links: FileLinks) -> AsyncGenerator[bytes, None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            if not batch:
+                yield _KEEP_ALIVE
+            elif len(batch) == 1:
+                yield _frame(batch[0], links)
+            else:
+                yield b"".join([_frame(logged, links) for logged in batch])
+
+
+def _frame(logged: LoggedEvent, links: FileLinks) -> bytes:
+    """Return the frame of an event; the one of a delta is made once for all who watch."""
+    event = logged.event
+    if isinstance(event, MessageDelta):
+        if (frame := logged.frames.get("rest")) is None:
+            data = orjson.dumps({"text": event.text, "offset": event.offset})
+            frame = logged.frames["rest"] = _sse("message.delta", logged.id, data)
+        return frame
+    return _other_frame(logged, links, None)
+
+
+def _other_frame(logged: LoggedEvent, links: FileLinks, content_html: str | None) -> bytes:
+    match logged.event:
+        case RunStarted(run, title, question):
+            data = orjson.dumps(
+                {
+                    "run": RunOut.of(run).model_dump(mode="json"),
+                    "thread_id": run.thread_id,
+                    "thread_title": title,
+                    "user_message": MessageOut.of(question, links).model_dump(mode="json"),
+                }
+            )
+            return _sse("run.started", logged.id, data)
+        case RunRestarted(attempt):
+            return _sse("run.restarted", logged.id, orjson.dumps({"attempt": attempt}))
+        case MessageStarted(message_id):
+            return _sse("message.started", logged.id, orjson.dumps({"message_id": message_id}))
+        case MessageCompleted(message):
+            shape = MessageOut.of(message, links, content_html).model_dump(mode="json")
+            return _sse("message.completed", logged.id, orjson.dumps({"message": shape}))
+        case RunEnded(run):
+            data = orjson.dumps({"run": RunOut.of(run).model_dump(mode="json")})
+            return _sse(_ENDS[run.status], logged.id, data)
+        case MessageDelta():
+            raise AssertionError("a delta has its own frame")
+
+
+async def _html_frames(
+    batches: Batches, links: FileLinks, after: EventId
+) -> AsyncGenerator[bytes, None]:
+    """Yield blocks in place of deltas: the growing one again, a few times a second at most.
+
+    A block carries the id of the last delta in it: who has seen the block lacks what came after.
+    """
+    document = GrowingDocument()
+    pending: list[str] = []
+    said = BEGINNING
+    shown_at = 0.0
+    async with aclosing(batches):
+        async for batch in batches:
+            frames: list[bytes] = []
+            for logged in batch:
+                event = logged.event
+                if isinstance(event, MessageDelta):
+                    pending.append(event.text)
+                    said = logged.id
+                    continue
+                if isinstance(event, RunRestarted):
+                    document, pending = GrowingDocument(), []
+                frames += _block_frames(document, pending, said)
+                html = None
+                if isinstance(event, MessageCompleted):
+                    frames += _frames_of(document.finish(), said)
+                    html = document.html
+                if logged.id > after:
+                    frames.append(_other_frame(logged, links, html))
+            if pending:
+                await asyncio.sleep(max(0.0, shown_at + _BLOCK_SECONDS - monotonic()))
+                frames += _block_frames(document, pending, said)
+                shown_at = monotonic()
+            yield b"".join(frames) or _KEEP_ALIVE
+
+
+def _block_frames(document: GrowingDocument, pending: list[str], event_id: EventId) -> list[bytes]:
+    """Render what is pending; where nothing is, nothing has changed."""
+    if not pending:
+        return []
+    blocks = document.append("".join(pending))
+    pending.clear()
+    return _frames_of(blocks, event_id)
+
+
+def _frames_of(blocks: Sequence[Block], event_id: EventId) -> list[bytes]:
+    return [
+        _sse(
+            "message.block",
+            event_id,
+            orjson.dumps({"index": block.index, "html": block.html}),
+        )
+        for block in blocks
+    ]
+
+
+async def begun(batches: Batches) -> Batches:
+    """Return the same batches with the first one read, so that what refuses does so now."""
+    first: list[LoggedEvent] = await anext(batches, [])
+
+    async def all_batches() -> Batches:
+        async with aclosing(batches):
+            yield first
+            async for batch in batches:
+                yield batch
+
+    return all_batches()
+
+
+def start_of(after: EventId, *, html: bool) -> EventId:
+    """Return where reading begins for a watcher who has seen up to `after`."""
+    return BEGINNING if html else after
+
+
+def _sse(name: str, event_id: EventId, data: bytes) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name.encode(), str(event_id).encode(), data)

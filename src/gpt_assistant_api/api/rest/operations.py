@@ -1,0 +1,77 @@
+"""Health, readiness and metrics."""
+
+import asyncio
+from collections.abc import Awaitable
+from importlib.metadata import version
+
+from fastapi import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gpt_assistant_api.api.rest.context import CurrentRuntime, responses, router
+from gpt_assistant_api.api.rest.schemas import HealthOut, ReadinessOut
+from gpt_assistant_api.domain.errors import Refusal
+
+routes = router("Operations")
+
+_CHECK_SECONDS = 4.0
+_VERSION = version("gpt-assistant-api")  # read from the disk, so once
+
+
+@routes.get("/healthz", operation_id="get_health", summary="The process lives")
+async def get_health(runtime: CurrentRuntime) -> HealthOut:
+    """Say that the process answers. Nothing behind it is asked."""
+    return HealthOut(
+        status="ok",
+        version=_VERSION,
+        open_mode=runtime.open_mode,
+        model_api=runtime.model_api,
+    )
+
+
+@routes.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="The service can do its work",
+    responses={503: {"description": "A part does not answer.", "model": ReadinessOut}},
+)
+async def get_readiness(runtime: CurrentRuntime, response: Response) -> ReadinessOut:
+    """Say whether the database and the files can be written and the run engine answers."""
+    checks = dict(
+        zip(
+            ("database", "files", "engine"),
+            await asyncio.gather(
+                _check(runtime.database.check()),
+                _check(runtime.blobs.check()),
+                _check(runtime.engine.events.check()),
+            ),
+            strict=True,
+        )
+    )
+    if runtime.engine.stopping:
+        checks["process"] = "stopping"
+    ready = set(checks.values()) == {"ok"}
+    response.status_code = 200 if ready else 503
+    return ReadinessOut(status="ready" if ready else "not_ready", checks=checks)
+
+
+@routes.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=responses(ok={200: {"content": {"text/plain": {}}}}),
+)
+async def get_metrics(request: Request) -> Response:
+    """Give the process's metrics in the text format of Prometheus. Needs a key, or open mode."""
+    return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _check(attempt: Awaitable[None]) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await attempt
+    except Refusal as refusal:
+        return refusal.code
+    except TimeoutError:
+        return "timeout"
+    return "ok"

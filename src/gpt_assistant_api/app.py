@@ -1,0 +1,249 @@
+"""Build the parts, wire them, serve. The only module that knows all of them."""
+
+import asyncio
+import os
+import secrets
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from types import FrameType
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from gpt_assistant_api import db
+from gpt_assistant_api.api import rest
+from gpt_assistant_api.api.chat import chat_page
+from gpt_assistant_api.api.guard import RequestContext, SecurityHeaders
+from gpt_assistant_api.blobs import open_blobs
+from gpt_assistant_api.domain.asks import RunLimits
+from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
+from gpt_assistant_api.engine import open_engine, working
+from gpt_assistant_api.limits import open_limiter
+from gpt_assistant_api.llm.choose import choose_api, choose_model, open_model_server
+from gpt_assistant_api.logs import configure_logging
+from gpt_assistant_api.runtime import Links, Runtime
+from gpt_assistant_api.services import keys, upkeep
+from gpt_assistant_api.services.answers import Answering
+from gpt_assistant_api.settings import Settings, load_settings
+from gpt_assistant_api.tokens import TokenVerifier, open_verifier
+from gpt_assistant_api.worker import executor
+
+_LOOK_FOR_RUNS_SECONDS = 10.0
+_CLEAN_UP_SECONDS = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the whole program as an ASGI application that opens its parts at start."""
+    registry = CollectorRegistry()
+    metrics = MeterProvider(metric_readers=[PrometheusMetricReader(registry=registry)])
+    telemetry: dict[str, Any] = {
+        "meter_provider": metrics, "tracing": False, "logs": False, "operation_spans": False,
+    }  # fmt: skip
+    face = rest.create_app(telemetry=telemetry, home=chat_page())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        async with open_runtime(settings) as runtime:
+            rest.attach(face, runtime, registry)
+            if runtime.open_mode:
+                log.warning("open mode: no keys and no tokens are configured, loopback only")
+            with _stopping_on_signals(runtime.engine.begin_stop):
+                yield
+
+    face.router.lifespan_context = lifespan
+    app: ASGIApp = rest.guarded(face)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                "Prefer",
+            ],
+            expose_headers=["X-Request-Id", "Retry-After", "Location"],
+        )
+    return RequestContext(SecurityHeaders(app))
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
+    """Open every part, execute runs while the block lasts, and close everything after it.
+
+    Raises ConfigurationError naming the setting that is wrong.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(db.lock_for_server(settings.effective_database_url))
+        database = await db.open_database(settings.effective_database_url)
+        stack.push_async_callback(database.close)
+        blobs = open_blobs(settings.effective_files_url)
+        engine = await stack.enter_async_context(open_engine(settings.effective_redis_url))
+        limiter = open_limiter(settings.effective_redis_url, settings.requests_per_minute)
+        stack.push_async_callback(limiter.close)
+        key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
+        model_server = open_model_server(
+            settings.model_api, key, base_url, settings.model_timeout_seconds
+        )
+        stack.push_async_callback(model_server.close)
+        answering = Answering(
+            database=database,
+            blobs=blobs,
+            engine=engine,
+            model_server=model_server,
+            model=await choose_model(model_server, settings.model),
+            instructions=settings.instructions,
+            history_tokens=settings.history_tokens,
+        )
+        runtime = Runtime(
+            database=database,
+            blobs=blobs,
+            engine=engine,
+            limiter=limiter,
+            tokens=_verifier(settings),
+            links=Links(_link_secret(settings), settings.link_seconds),
+            run_limits=RunLimits(settings.concurrent_runs, settings.tokens_per_day),
+            max_body_bytes=settings.max_upload_bytes,
+            default_image_prompt=settings.default_image_prompt,
+            model_api=choose_api(settings.model_api, api_key=key, base_url=base_url),
+            open_mode=not settings.has_tokens and not await keys.has_keys(database),
+        )
+        engine.register(executor(answering))
+        await stack.enter_async_context(
+            working(
+                engine, concurrency=settings.run_concurrency, lease_seconds=settings.lease_seconds
+            )
+        )
+        await stack.enter_async_context(_upkeep(runtime))
+        yield runtime
+
+
+@asynccontextmanager
+async def _upkeep(runtime: Runtime) -> AsyncGenerator[None, None]:
+    """Take up what was interrupted, and go on looking after things now and then."""
+    resumed = await upkeep.resume_runs(runtime.database, runtime.engine)
+    if resumed:
+        log.info("runs resumed", count=resumed)
+    tasks = [
+        asyncio.create_task(_repeat(_LOOK_FOR_RUNS_SECONDS, lambda: _look_for_runs(runtime))),
+        asyncio.create_task(
+            _repeat(
+                _CLEAN_UP_SECONDS,
+                lambda: upkeep.remove_leftovers(runtime.database, runtime.blobs),
+            )
+        ),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _look_for_runs(runtime: Runtime) -> None:
+    await upkeep.resume_runs(
+        runtime.database, runtime.engine, older_than=timedelta(seconds=_LOOK_FOR_RUNS_SECONDS)
+    )
+
+
+async def _repeat(seconds: float, action: Callable[[], Any]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await action()
+        except Refusal as refusal:
+            log.warning("upkeep failed", code=refusal.code)
+        except Exception:  # the next time may go well, and without it runs would be forgotten
+            log.exception("upkeep crashed")
+
+
+def _verifier(settings: Settings) -> TokenVerifier | None:
+    if not settings.has_tokens:
+        return None
+    assert settings.jwt_issuer and settings.jwt_audience, "the settings see to it"  # noqa: PT018
+    return open_verifier(
+        _secret(settings.jwt_secret),
+        settings.jwt_jwks_url,
+        settings.jwt_issuer,
+        settings.jwt_audience,
+    )
+
+
+def _link_secret(settings: Settings) -> bytes:
+    """Return the configured secret, or one that was made once and is kept in DATA_DIR."""
+    if settings.link_secret is not None:
+        return settings.link_secret.get_secret_value().encode()
+    path = settings.data_dir / "link_secret"
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_hex(32).encode())
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"LINK_SECRET: set it, or make DATA_DIR writable ({error.strerror})"
+        ) from None
+
+
+def _write_once(path: Path, secret: bytes) -> None:
+    """Write a file that is there whole or not at all; the first of several writers wins."""
+    with NamedTemporaryFile(dir=path.parent) as file:  # readable by its owner alone
+        file.write(secret)
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+def _secret(value: Any) -> str | None:
+    return value.get_secret_value() if value is not None else None
+
+
+class _stopping_on_signals:  # noqa: N801 - reads as a verb where it is used
+    """Calls back on SIGTERM and SIGINT, before the server waits for open responses to end."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._kept: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._stop)
+            if callable(kept := self._kept[number]):
+                kept(number, frame)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._kept[number] = signal.getsignal(number)
+            signal.signal(number, handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, kept in self._kept.items():
+            signal.signal(number, kept)
+
+
+def __getattr__(name: str) -> ASGIApp:
+    """Make `gpt_assistant_api.app:app` when a server asks for it, and not on import."""
+    if name != "app":
+        raise AttributeError(name)
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return create_app(settings)

@@ -1,0 +1,215 @@
+"""Queries on `runs`. Every write names the attempt or the status that it builds on."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from gpt_assistant_api.db import messages, threads
+from gpt_assistant_api.db.database import Tx
+from gpt_assistant_api.domain.messages import Message
+from gpt_assistant_api.domain.runs import EndStatus, Run, RunError, Usage
+
+_COLUMNS = (
+    "run_id, thread_id, user_id, message_id, reply_to, status, attempt, model, input_tokens,"
+    " output_tokens, total_tokens, error_code, error_detail, retry_after_seconds, created_at,"
+    " started_at, ended_at"
+)
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    counted = row["total_tokens"] is not None
+    code = row["error_code"]
+    return Run(
+        run_id=row["run_id"],
+        thread_id=row["thread_id"],
+        user_id=row["user_id"],
+        message_id=row["message_id"],
+        reply_to=row["reply_to"],
+        status=row["status"],
+        attempt=row["attempt"],
+        model=row["model"],
+        usage=Usage(row["input_tokens"], row["output_tokens"], row["total_tokens"])
+        if counted
+        else None,
+        error=RunError(code, row["error_detail"], row["retry_after_seconds"]) if code else None,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+async def insert_run(tx: Tx, run: Run) -> None:
+    """Store a queued run."""
+    await tx.execute(
+        "INSERT INTO runs (run_id, thread_id, user_id, message_id, reply_to, status, attempt,"
+        " created_at) VALUES (:run_id, :thread_id, :user_id, :message_id, :reply_to, :status,"
+        " :attempt, :created_at)",
+        run_id=run.run_id,
+        thread_id=run.thread_id,
+        user_id=run.user_id,
+        message_id=run.message_id,
+        reply_to=run.reply_to,
+        status=run.status,
+        attempt=run.attempt,
+        created_at=run.created_at,
+    )
+
+
+async def fetch_run(tx: Tx, run_id: str) -> Run | None:
+    """Return the run; whose it is, is for the caller to judge."""
+    row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM runs WHERE run_id = :run_id", run_id=run_id)
+    return _run(row) if row else None
+
+
+async def claim_run(tx: Tx, run_id: str, *, model: str, started_at: datetime) -> Run | None:
+    """Begin the next attempt at an unfinished run that is its thread's active one.
+
+    Returns None when there is nothing to do. The attempt in the answer fences every later write.
+    """
+    row = await tx.fetch_one(
+        "UPDATE runs SET attempt = attempt + 1, status = 'in_progress', model = :model,"
+        " started_at = COALESCE(started_at, :started_at)"
+        " WHERE run_id = :run_id AND status IN ('queued', 'in_progress') AND EXISTS"
+        " (SELECT 1 FROM threads WHERE threads.thread_id = runs.thread_id"
+        f" AND threads.active_run_id = runs.run_id) RETURNING {_COLUMNS}",
+        run_id=run_id,
+        model=model,
+        started_at=started_at,
+    )
+    return _run(row) if row else None
+
+
+async def hold_attempt(tx: Tx, run_id: str, attempt: int) -> bool:
+    """Keep an attempt from being overtaken, cancelled or deleted until this transaction ends.
+
+    False when that has happened already.
+    """
+    changed = await tx.execute(
+        "UPDATE runs SET attempt = attempt"
+        " WHERE run_id = :run_id AND attempt = :attempt AND status = 'in_progress'",
+        run_id=run_id,
+        attempt=attempt,
+    )
+    return changed > 0
+
+
+async def end_run(
+    tx: Tx,
+    run_id: str,
+    *,
+    attempt: int | None,
+    status: EndStatus,
+    ended_at: datetime,
+    model: str | None = None,
+    usage: Usage | None = None,
+    error: RunError | None = None,
+) -> Run | None:
+    """Move an unfinished run to its end, or return None when it has one or the attempt is old.
+
+    `attempt=None` is for who may end a run without executing it: a cancel.
+    """
+    fence = "AND attempt = :attempt AND status = 'in_progress'" if attempt is not None else ""
+    row = await tx.fetch_one(
+        "UPDATE runs SET status = :status, ended_at = :ended_at, model = COALESCE(:model, model),"
+        " input_tokens = :input_tokens, output_tokens = :output_tokens,"
+        " total_tokens = :total_tokens, error_code = :error_code, error_detail = :error_detail,"
+        " retry_after_seconds = :retry_after_seconds WHERE run_id = :run_id"
+        f" AND status IN ('queued', 'in_progress') {fence} RETURNING {_COLUMNS}",
+        run_id=run_id,
+        status=status,
+        ended_at=ended_at,
+        model=model,
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        total_tokens=usage.total_tokens if usage else None,
+        error_code=error.code if error else None,
+        error_detail=error.detail if error else None,
+        retry_after_seconds=error.retry_after_seconds if error else None,
+        **({"attempt": attempt} if attempt is not None else {}),
+    )
+    return _run(row) if row else None
+
+
+async def cancel_run(tx: Tx, run_id: str, ended_at: datetime) -> tuple[Run, Message] | None:
+    """End a run as cancelled, its answer incomplete with the text that is stored.
+
+    Returns None when the run has ended already. The transaction must have locked the thread.
+    """
+    run = await end_run(tx, run_id, attempt=None, status="cancelled", ended_at=ended_at)
+    if run is None:
+        return None
+    await messages.stop_answer(tx, run.message_id)
+    answer = await messages.fetch_message(tx, run.message_id, thread_id=run.thread_id)
+    assert answer is not None, "a run cannot be without its message"
+    [answer] = await messages.with_relations(tx, [answer])
+    return run, answer
+
+
+async def hand_on_thread(tx: Tx, run: Run, at: datetime) -> str | None:
+    """Make the run that waits longest the active one of the thread that this run held.
+
+    Returns its id, or None where nobody waits or the thread is another run's. The transaction must
+    have locked the thread, or a run that is enqueued now would wait forever.
+    """
+    unfinished = await fetch_unfinished_of_thread(tx, run.thread_id, user_id=run.user_id)
+    next_run_id = next((other.run_id for other in unfinished if other.status == "queued"), None)
+    released = await threads.release_thread(
+        tx, run.thread_id, run_id=run.run_id, next_run_id=next_run_id, updated_at=at
+    )
+    return next_run_id if released else None
+
+
+async def fetch_unfinished(tx: Tx, *, created_before: datetime, limit: int) -> list[str]:
+    """Return the ids of active runs that should have a job: oldest first."""
+    rows = await tx.fetch_all(
+        "SELECT r.run_id FROM runs r JOIN threads t ON t.active_run_id = r.run_id"
+        " AND t.thread_id = r.thread_id WHERE r.status IN ('queued', 'in_progress')"
+        " AND r.created_at < :created_before ORDER BY r.created_at LIMIT :limit",
+        created_before=created_before,
+        limit=limit,
+    )
+    return [row["run_id"] for row in rows]
+
+
+async def fetch_unfinished_of_thread(tx: Tx, thread_id: str, *, user_id: str) -> list[Run]:
+    """Return a thread's runs that have not ended, in the order in which they were asked for."""
+    # A thread's runs are indexed with all that ever ended, a user's unfinished ones by themselves.
+    unfinished = await fetch_unfinished_of_user(tx, user_id)
+    return [run for run in unfinished if run.thread_id == thread_id]
+
+
+async def fetch_unfinished_of_user(tx: Tx, user_id: str) -> list[Run]:
+    """Return a user's runs that have not ended, in the order in which they were asked for."""
+    rows = await tx.fetch_all(
+        f"SELECT {_COLUMNS} FROM runs"
+        " WHERE user_id = :user_id AND status IN ('queued', 'in_progress') ORDER BY message_id",
+        user_id=user_id,
+    )
+    return [_run(row) for row in rows]
+
+
+async def fetch_runs_of_user(
+    tx: Tx, user_id: str, *, after: tuple[datetime, str] | None, limit: int
+) -> list[Run]:
+    """Return up to `limit` of a user's runs, oldest first, that come after `after`."""
+    position = "AND (created_at, run_id) > (:created_at, :run_id)" if after else ""
+    moment, run_id = after or (None, None)
+    rows = await tx.fetch_all(
+        f"SELECT {_COLUMNS} FROM runs WHERE user_id = :user_id {position}"
+        " ORDER BY created_at, run_id LIMIT :limit",
+        user_id=user_id,
+        limit=limit,
+        **({"created_at": moment, "run_id": run_id} if after else {}),
+    )
+    return [_run(row) for row in rows]
+
+
+async def count_tokens_since(tx: Tx, user_id: str, since: datetime) -> int:
+    """Return how many tokens a user's runs used since then."""
+    row = await tx.fetch_one(
+        "SELECT COALESCE(SUM(total_tokens), 0) AS tokens FROM runs"
+        " WHERE user_id = :user_id AND created_at >= :since",
+        user_id=user_id,
+        since=since,
+    )
+    return int(row["tokens"]) if row else 0

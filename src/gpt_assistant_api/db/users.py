@@ -1,0 +1,30 @@
+"""Queries on `users`."""
+
+from datetime import datetime
+
+from gpt_assistant_api.db.database import Tx
+
+
+async def insert_user(tx: Tx, user_id: str, created_at: datetime) -> None:
+    """Remember a user, and keep them from being erased until this transaction ends.
+
+    One who is known already stays as they are. Transactions that do this for one user take turns.
+    """
+    await tx.execute(
+        "INSERT INTO users (user_id, created_at) VALUES (:user_id, :created_at)"
+        " ON CONFLICT (user_id) DO UPDATE SET created_at = users.created_at",
+        user_id=user_id,
+        created_at=created_at,
+    )
+
+
+async def user_exists(tx: Tx, user_id: str) -> bool:
+    """Tell whether anything was ever stored for this user and not erased."""
+    row = await tx.fetch_one("SELECT user_id FROM users WHERE user_id = :user_id", user_id=user_id)
+    return row is not None
+
+
+async def delete_user(tx: Tx, user_id: str) -> bool:
+    """Delete a user with all threads, messages, runs and file records; False if unknown."""
+    await tx.execute("DELETE FROM idempotency_keys WHERE user_id = :user_id", user_id=user_id)
+    return await tx.execute("DELETE FROM users WHERE user_id = :user_id", user_id=user_id) > 0

@@ -1,0 +1,1 @@
+"""The nouns, the rules and the refusals. Standard library only."""

@@ -1,0 +1,83 @@
+"""One run's events as this process has them, and whoever waits for the next."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from gpt_assistant_api.domain.events import BEGINNING, Event, EventId, RunEnded
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event with its id. `frames` is room for a face to keep what it made of the event once."""
+
+    id: EventId
+    event: Event
+    frames: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Channel:
+    """The events of a run in order.
+
+    `published_here`: this process executes the run. `unwritten` counts the events that the engine's
+    stream does not have yet.
+    """
+
+    events: list[LoggedEvent] = field(default_factory=list)
+    published_here: bool = False
+    unwritten: int = 0
+    watchers: int = 0
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def last_id(self) -> EventId:
+        """The id of the newest event."""
+        return self.events[-1].id if self.events else BEGINNING
+
+    @property
+    def needed(self) -> bool:
+        """Whether anybody would miss this channel: the stream has everything that it lacks not."""
+        return self.watchers > 0 or self.unwritten > 0 or (self.published_here and not self.ended)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the newest event is the run's end."""
+        return bool(self.events) and isinstance(self.events[-1].event, RunEnded)
+
+    def append(self, event_id: EventId, event: Event) -> bool:
+        """Add an event and wake the watchers; False for one that is not newer than the last."""
+        if self.events and event_id <= self.events[-1].id:
+            return False
+        self.events.append(LoggedEvent(event_id, event))
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def watch(self, after: EventId) -> AsyncGenerator[list[LoggedEvent], None]:
+        """Yield what came after an id in whole batches, the last of them ending with the run.
+
+        An empty batch says that somebody called `wake()` for another reason.
+        """
+        position = bisect_right(self.events, after, key=_id_of)
+        while True:
+            batch = self.events[position:]
+            position += len(batch)
+            yield batch
+            if self.ended and position == len(self.events):
+                return
+            if position == len(self.events):
+                future = asyncio.get_running_loop().create_future()
+                self._waiting.append(future)
+                await future
+
+
+def _id_of(logged: LoggedEvent) -> EventId:
+    return logged.id

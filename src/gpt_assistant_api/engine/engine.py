@@ -1,0 +1,189 @@
+"""Runs as jobs: handed over under their id, executed by any worker, cancelled from anywhere.
+
+The library is pydocket: `memory://` inside this process, or Redis for many. A job is an id and
+nothing else. Execution is at least once; the attempt in the database makes it harmless.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+from docket import Docket, Retry, Worker
+from redis.exceptions import RedisError
+
+from gpt_assistant_api.domain.clock import utc_now
+from gpt_assistant_api.domain.events import Event, MessageCompleted, RunEnded
+from gpt_assistant_api.domain.messages import Message
+from gpt_assistant_api.domain.runs import Run
+from gpt_assistant_api.engine.log import EventLog
+
+_JOB = "execute_run"
+_AGAIN_AFTER = timedelta(seconds=1)
+_CANCEL_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """The queue of runs and their event log. `events` is for publishing and watching."""
+
+    def __init__(self, docket: Docket) -> None:
+        self._docket = docket
+        self.events = EventLog(docket)
+        self._executing: set[asyncio.Task[None]] = set()
+        self._worker: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine lives and dies with this process."""
+        return self._docket.url.startswith("memory://")
+
+    @property
+    def executing(self) -> int:
+        """How many runs this process executes now."""
+        return len(self._executing)
+
+    async def submit_run(self, run_id: str) -> bool:
+        """Have a run executed somewhere. A run that is queued or executing already stays as it is.
+
+        False when the engine's store does not answer: the run is stored, and the regular look for
+        runs without a job finds it.
+        """
+        try:
+            await self._docket.add(_JOB, key=run_id)(run_id)
+        except (RedisError, OSError) as error:
+            log.warning("run could not be handed over", run_id=run_id, error=type(error).__name__)
+            return False
+        return True
+
+    async def cancel_run(self, run: Run, message: Message) -> None:
+        """Stop a run that the database calls cancelled, and see that its watchers hear of it.
+
+        Whoever executes the run closes the model server's connection, stores what was delivered and
+        announces the end. Where nobody does, `message` is announced as it is stored.
+        """
+        try:
+            await self._docket.cancel(run.run_id)
+        except (RedisError, OSError):
+            log.warning("cancel could not be sent; the worker notices at its next save")
+        if run.attempt > 0 and await self.events.wait_for_end(
+            run.run_id, timeout_seconds=_CANCEL_SECONDS
+        ):
+            return
+        self._announce(run, MessageCompleted(message), RunEnded(run))
+
+    async def drop_run(self, run: Run) -> None:
+        """Stop a run whose thread is gone, and tell its watchers that it is cancelled."""
+        gone = replace(run, status="cancelled", ended_at=utc_now())
+        self._announce(gone, RunEnded(gone))
+        try:
+            await self._docket.cancel(run.run_id)
+        except (RedisError, OSError):
+            log.warning("cancel could not be sent; the worker notices at its next save")
+
+    def _announce(self, run: Run, *events: Event) -> None:
+        """Publish above whatever an attempt that still executes has to say."""
+        for event in events:
+            self.events.publish(run.run_id, run.attempt + 1, event)
+        self.events.release(run.run_id, run.attempt + 1)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process takes no more work."""
+        return self._stopping
+
+    def begin_stop(self) -> None:
+        """Take no more runs, hand over those that are executing, and let every watcher end."""
+        self._stopping = True
+        self.events.stop_watching()
+        if self._worker is not None:
+            self._worker.cancel()
+        for task in self._executing:
+            task.cancel()
+
+    async def work(self, *, concurrency: int, lease_seconds: float) -> None:
+        """Execute runs until `begin_stop`, and return once they are handed over."""
+        worker = Worker(
+            self._docket,
+            concurrency=concurrency,
+            redelivery_timeout=timedelta(seconds=lease_seconds),
+            schedule_automatic_tasks=False,
+        )
+        async with worker:
+            while not self._stopping:
+                self._worker = asyncio.create_task(worker.run_forever(), name="worker")
+                await asyncio.wait([self._worker])
+                error = None if self._worker.cancelled() else self._worker.exception()
+                if not self._stopping:
+                    log.error("worker ended and begins again", exc_info=error)
+                    await asyncio.sleep(_AGAIN_AFTER.total_seconds())
+
+    def register(self, execute: Callable[[str], Awaitable[None]]) -> None:
+        """Say what executing a run means."""
+
+        async def execute_run(
+            run_id: str, retry: Retry = Retry(attempts=None, delay=_AGAIN_AFTER)
+        ) -> None:
+            if self._stopping:
+                self._hand_over(retry)
+                return
+            task = asyncio.ensure_future(_run(execute, run_id))
+            self._executing.add(task)
+            try:
+                await task
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+                self._hand_over(retry)
+            finally:
+                self._executing.discard(task)
+
+        self._docket.register(execute_run, names=[_JOB])
+
+    def _hand_over(self, retry: Retry) -> None:
+        """Put the job back for another process; an embedded engine leaves it to the next start."""
+        if not self.embedded:
+            retry.after(timedelta(0))
+
+
+async def _run(execute: Callable[[str], Awaitable[None]], run_id: str) -> None:
+    await execute(run_id)
+
+
+@asynccontextmanager
+async def open_engine(url: str, *, name: str = "gpt-assistant-api") -> AsyncGenerator[Engine, None]:
+    """Connect to the engine. `working` makes this process execute runs as well."""
+    _quieten_library()
+    async with Docket(name=name, url=url, execution_ttl=timedelta(0)) as docket:
+        engine = Engine(docket)
+        engine.events.start()
+        try:
+            yield engine
+        finally:
+            await engine.events.close()
+
+
+@asynccontextmanager
+async def working(
+    engine: Engine, *, concurrency: int, lease_seconds: float
+) -> AsyncGenerator[None, None]:
+    """Execute runs while the block lasts; leaving it hands over those that are not finished."""
+    task = asyncio.create_task(
+        engine.work(concurrency=concurrency, lease_seconds=lease_seconds), name="working"
+    )
+    try:
+        yield
+    finally:
+        engine.begin_stop()
+        await task
+
+
+def _quieten_library() -> None:
+    """Keep the library's line per job out of the log: a job's own log says what happened."""
+    for name in ("docket", "docket.worker", "docket.dependencies"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,1 @@
+"""The verbs: who may, what changes, in which transaction."""

@@ -1,0 +1,106 @@
+"""How a database means to run a query, in a database with enough rows to care."""
+
+from typing import Any
+
+from gpt_assistant_api.db import Database, Tx
+from tests.db.builders import NOON
+
+MESSAGES = 3_000
+"""The messages 1..3000 of `thread_0` are one branch, and every second one has a run that ended."""
+
+_TABLES = {"messages", "m", "threads", "t", "runs", "r", "files", "message_files"}
+_SORTED = ("WITH RECURSIVE", "status IN ('queued', 'in_progress')", " IN (SELECT", "IN :")
+"""What bounds a result by other means than an index in the order that is wanted: sort it freely."""
+
+_NUMBERS = (
+    "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)"
+)
+
+
+class Recorder:
+    """A transaction that remembers its statements."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.dialect = tx.dialect
+        self.statements: list[tuple[str, dict[str, Any]]] = []
+
+    async def fetch_one(self, sql: str, **params: Any) -> dict[str, Any] | None:
+        self.statements.append((sql, params))
+        return await self._tx.fetch_one(sql, **params)
+
+    async def fetch_all(self, sql: str, **params: Any) -> list[dict[str, Any]]:
+        self.statements.append((sql, params))
+        return await self._tx.fetch_all(sql, **params)
+
+    async def execute(self, sql: str, **params: Any) -> int:
+        self.statements.append((sql, params))
+        return await self._tx.execute(sql, **params)
+
+    async def scans(self) -> list[str]:
+        """Return the steps that read a whole table or sort what an index should have sorted."""
+        explain = "EXPLAIN QUERY PLAN"
+        if self.dialect == "postgresql":
+            explain = "EXPLAIN"
+            await self._tx.execute("SET LOCAL enable_seqscan = off")  # few rows fit one page
+        found = []
+        for sql, params in self.statements:
+            rows = await self._tx.fetch_all(f"{explain} {sql}", **params)
+            steps = [str(row.get("detail") or row.get("QUERY PLAN")) for row in rows]
+            found += [step.strip() for step in steps if _is_costly(step, sql)]
+        return found
+
+
+def _is_costly(step: str, sql: str) -> bool:
+    step = step.strip().removeprefix("->").strip()
+    if step.endswith("TEMP B-TREE FOR ORDER BY") or step.startswith("Sort  ("):
+        return not any(bounded in sql for bounded in _SORTED)
+    # A scan of a common table expression is one of the page.
+    scanned = step.split()[1] if step.startswith("SCAN ") else ""
+    return "Seq Scan on " in step or (scanned in _TABLES and "ix_runs_unfinished" not in step)
+
+
+async def fill(database: Database) -> None:
+    """Give ada a long thread, many threads, many files and many ended runs."""
+    async with database.write() as tx:
+        await tx.execute("INSERT INTO users (user_id, created_at) VALUES ('ada', :at)", at=NOON)
+        await tx.execute(
+            "INSERT INTO threads (thread_id, user_id, title, head_id, created_at, updated_at)"
+            f" {_NUMBERS} SELECT 'thread_' || (n - 1), 'ada', 'T', :count, {_moment(tx)},"
+            f" {_moment(tx)} FROM numbers",
+            count=MESSAGES,
+            at=NOON,
+        )
+        await tx.execute(
+            "INSERT INTO messages (message_id, thread_id, user_id, role, status, content, image_id,"
+            f" parent_id, path_tokens, message_time) {_NUMBERS} SELECT n, 'thread_0', 'ada',"
+            " CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, 'completed', 'word ' || n,"
+            " CASE n % 10 WHEN 1 THEN 'file_' || n END, CASE WHEN n > 1 THEN n - 1 END, n * 10,"
+            f" {_moment(tx)} FROM numbers",
+            count=MESSAGES,
+            at=NOON,
+        )
+        await tx.execute(
+            "INSERT INTO runs (run_id, thread_id, user_id, message_id, reply_to, status,"
+            f" total_tokens, created_at) {_NUMBERS} SELECT 'run_' || n, 'thread_0', 'ada', n,"
+            f" n - 1, 'completed', 7, {_moment(tx)} FROM numbers WHERE n % 2 = 0",
+            count=MESSAGES,
+            at=NOON,
+        )
+        await tx.execute(
+            "INSERT INTO files (file_id, user_id, filename, content_type, size_bytes, width,"
+            f" height, sha256, created_at) {_NUMBERS} SELECT 'file_' || n, 'ada', 'a.png',"
+            f" 'image/png', 1, 1, 1, '', {_moment(tx)} FROM numbers",
+            count=MESSAGES,
+            at=NOON,
+        )
+        await tx.execute(
+            "INSERT INTO message_files (message_id, position, file_id)"
+            " SELECT message_id, 0, image_id FROM messages WHERE image_id IS NOT NULL"
+        )
+    async with database.write() as tx:
+        await tx.execute("ANALYZE")
+
+
+def _moment(tx: Tx) -> str:
+    return "CAST(:at AS TIMESTAMPTZ)" if tx.dialect == "postgresql" else ":at"

@@ -1,0 +1,170 @@
+"""The event log: what is published is watched, kept, and held in memory no longer than needed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from gpt_assistant_api.domain.events import (
+    BEGINNING,
+    Event,
+    EventId,
+    MessageDelta,
+    MessageStarted,
+    RunEnded,
+    RunRestarted,
+)
+from gpt_assistant_api.domain.runs import Run
+from gpt_assistant_api.engine import Engine, EventLog, open_engine
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def make_run(run_id: str = "run_1", *, attempt: int = 1, status: Any = "completed") -> Run:
+    return Run(
+        run_id, "thread_1", "ada", 2, 1, status, attempt, "sim", None, None, NOON, NOON, NOON
+    )
+
+
+@pytest.fixture(params=["memory", "redis"])
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Return where an engine keeps what it holds, once of each kind."""
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}"
+    url: str = request.getfixturevalue("redis_url")
+    return url
+
+
+@pytest.fixture
+async def engine(engine_url: str) -> AsyncIterator[Engine]:
+    async with open_engine(engine_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def log(engine: Engine) -> EventLog:
+    return engine.events
+
+
+async def seen(log: EventLog, run_id: str = "run_1", after: EventId = BEGINNING) -> list[Event]:
+    """Watch a run to its end."""
+    events: list[Event] = []
+    async with asyncio.timeout(10), aclosing(log.watch(run_id, after)) as batches:
+        async for batch in batches:
+            events += [logged.event for logged in batch]
+    return events
+
+
+def held(log: EventLog) -> list[Any]:
+    """Return whatever the log keeps in memory about runs."""
+    return [*log._channels, *log._pending, *log._tailed]
+
+
+async def is_empty(log: EventLog) -> None:
+    """Wait until the log keeps nothing in memory."""
+    async with asyncio.timeout(10):
+        while held(log):  # noqa: ASYNC110 - the log tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_after_many_runs_nothing_is_held_in_memory_and_everything_can_be_replayed(
+    log: EventLog,
+) -> None:
+    told: list[Event] = [MessageStarted(2), MessageDelta("Hi", 0), RunEnded(make_run())]
+    for number in range(20):
+        watcher = asyncio.ensure_future(seen(log, f"run_{number}"))
+        await asyncio.sleep(0)
+        for event in told:
+            log.publish(f"run_{number}", 1, event)
+        log.release(f"run_{number}", 1)
+        assert await watcher == told
+    await is_empty(log)
+    for number in range(20):
+        assert await seen(log, f"run_{number}") == told
+        assert await seen(log, f"run_{number}", EventId(1, 2)) == told[2:]
+    assert held(log) == []
+
+
+async def test_a_watcher_that_goes_away_leaves_nothing_behind(log: EventLog) -> None:
+    watchers = [asyncio.ensure_future(seen(log, f"run_{number}")) for number in range(10)]
+    async with asyncio.timeout(10):
+        while len(log._channels) < 10:  # noqa: ASYNC110 - the log tells nobody
+            await asyncio.sleep(0.01)
+    for watcher in watchers:
+        watcher.cancel()
+    await asyncio.gather(*watchers, return_exceptions=True)
+    assert held(log) == []
+
+
+async def test_an_overtaken_attempt_publishes_nothing(log: EventLog) -> None:
+    log.publish("run_1", 1, MessageDelta("Old", 0))
+    assert log.publish("run_1", 2, RunRestarted(2)) == EventId(2, 1)
+    assert log.publish("run_1", 1, MessageDelta("older", 3)) is None
+
+
+async def test_the_end_of_an_overtaken_attempt_does_not_take_the_run_from_the_next_one(
+    log: EventLog,
+) -> None:
+    log.publish("run_1", 1, MessageDelta("Old", 0))
+    log.publish("run_1", 2, RunRestarted(2))
+    log.release("run_1", 1)
+    async with asyncio.timeout(10):
+        while log._pending or log._channels["run_1"].unwritten:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert log.publish("run_1", 2, MessageDelta("New", 0)) == EventId(2, 2)
+    log.publish("run_1", 2, RunEnded(make_run(attempt=2)))
+    log.release("run_1", 2)
+    assert len(await seen(log)) == 4
+    await is_empty(log)
+
+
+async def test_what_is_pending_when_the_process_stops_is_written(redis_url: str) -> None:
+    async with open_engine(redis_url) as other:
+        async with open_engine(redis_url) as engine:
+            for number in range(200):
+                engine.events.publish("run_1", 1, MessageDelta("x", number))
+                if number == 100:
+                    await asyncio.sleep(0.026)  # the writer is now at any point of its work
+            engine.events.publish("run_1", 1, RunEnded(make_run()))
+        assert len(await seen(other.events)) == 201
+
+
+async def test_another_replica_follows_a_run_that_goes_on_elsewhere(redis_url: str) -> None:
+    async with open_engine(redis_url) as a, open_engine(redis_url) as b:
+        watchers = [asyncio.ensure_future(seen(b.events, f"run_{n}")) for n in range(3)]
+        told: list[Event] = [MessageDelta("One", 0), MessageDelta("two", 3)]
+        for number in range(3):
+            for event in told:
+                a.events.publish(f"run_{number}", 1, event)
+        await is_written(a.events)
+        for number in range(3):
+            a.events.publish(f"run_{number}", 1, RunEnded(make_run()))
+            a.events.release(f"run_{number}", 1)
+        for events in await asyncio.gather(*watchers):
+            assert events == [*told, RunEnded(make_run())]
+        await is_empty(a.events)
+        await is_empty(b.events)
+
+
+async def is_written(log: EventLog) -> None:
+    """Wait until the engine's stream has everything."""
+    async with asyncio.timeout(10):
+        while any(channel.unwritten for channel in log._channels.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_the_watchers_of_a_deleted_run_are_told_at_once(engine: Engine) -> None:
+    run = make_run(attempt=1, status="in_progress")
+    engine.events.publish("run_1", 1, MessageDelta("Never", 0))
+    watcher = asyncio.ensure_future(seen(engine.events))
+    await asyncio.sleep(0)
+    await engine.drop_run(run)
+    *_, end = await watcher
+    assert isinstance(end, RunEnded)
+    assert end.run.status == "cancelled"
+    assert engine.events.publish("run_1", 1, MessageDelta("more", 5)) is None
+    await is_empty(engine.events)

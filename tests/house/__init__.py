@@ -1,0 +1,1 @@
+"""What keeps the house in order: layers, locks, and documents that say what the code does."""

@@ -1,0 +1,81 @@
+"""Files that are uploaded, taken back and shared between threads."""
+
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gpt_assistant_api.blobs import Blobs, original_key
+from gpt_assistant_api.db import Database, Tx
+from gpt_assistant_api.domain.asks import Ask, Asked, RunLimits
+from gpt_assistant_api.domain.errors import UnavailableError
+from gpt_assistant_api.domain.files import File
+from gpt_assistant_api.domain.users import Actor
+from gpt_assistant_api.engine import Engine
+from gpt_assistant_api.services.asks import ask
+from gpt_assistant_api.services.files import Upload, get_file, upload_file, withdraw_files
+from gpt_assistant_api.services.threads import delete_thread
+from tests.api.helpers import png
+from tests.db.builders import count
+
+UPLOAD = Upload("a.png", png())
+
+
+async def asked(
+    database: Database, engine: Engine, actor: Actor, *files: File, thread_id: str | None = None
+) -> Asked:
+    request = Ask("ada", "What?", thread_id, tuple(file.file_id for file in files))
+    return await ask(database, engine, RunLimits(), actor, request)
+
+
+async def test_a_file_that_a_message_has_is_not_taken_back(
+    database: Database, blobs: Blobs, engine: Engine, anybody: Actor
+) -> None:
+    used, unused = [await upload_file(database, blobs, anybody, "ada", UPLOAD) for _ in range(2)]
+    await asked(database, engine, anybody, used)
+    await withdraw_files(database, blobs, [used, unused])
+    assert await get_file(database, used.file_id, anybody) == used
+    assert await blobs.exists(original_key(used.file_id))
+    assert not await blobs.exists(original_key(unused.file_id))
+    assert await count(database, "files") == 1
+
+
+async def test_deleting_a_thread_keeps_the_files_that_another_one_uses(
+    database: Database, blobs: Blobs, engine: Engine, anybody: Actor
+) -> None:
+    shared, own = [await upload_file(database, blobs, anybody, "ada", UPLOAD) for _ in range(2)]
+    first = await asked(database, engine, anybody, shared, own)
+    await asked(database, engine, anybody, shared)
+    await delete_thread(database, blobs, engine, anybody, "ada", first.thread.thread_id)
+    assert await count(database, "files") == 1
+    assert await blobs.exists(original_key(shared.file_id))
+    assert not await blobs.exists(original_key(own.file_id))
+
+
+class Forgetful:
+    """A database that loses the answer to its first commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.dialect = database.dialect
+        self.read, self.check, self.close = database.read, database.check, database.close
+        self._forgets = True
+
+    def write(self) -> AbstractAsyncContextManager[Tx]:
+        return self._write()
+
+    @asynccontextmanager
+    async def _write(self) -> Any:
+        async with self._database.write() as tx:
+            yield tx
+        if self._forgets:
+            self._forgets = False
+            raise UnavailableError("Away.", code="database_unavailable")
+
+
+async def test_an_upload_of_unknown_outcome_leaves_no_record_without_bytes(
+    database: Database, blobs: Blobs, anybody: Actor
+) -> None:
+    with pytest.raises(UnavailableError):
+        await upload_file(Forgetful(database), blobs, anybody, "ada", UPLOAD)
+    assert await count(database, "files") == 0
