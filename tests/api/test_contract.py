@@ -37,6 +37,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+# An example of many kilobytes is what is wanted here.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_no_request_breaks_the_contract(service: Service) -> None:
     statuses = ["2xx", "3xx", 401, 403]
     config = schemathesis.Config.from_dict(
