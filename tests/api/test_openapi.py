@@ -18,7 +18,7 @@ FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 BODIES = {
     "ask": {"application/json", *FORMS},
     "regenerate": {"application/json", *FORMS},
-    "update_thread": {"application/json", "application/x-www-form-urlencoded"},
+    "update_thread": {"application/json", *FORMS},
     "upload_file": {"multipart/form-data"},
 }
 SECURITY: dict[Rule, list[dict[str, list[str]]] | None] = {

@@ -79,7 +79,7 @@ async def ask(
     The run belongs to the server: a client that goes away loses nothing, and finds the answer in
     the thread or by `/runs/{run_id}/events`.
     """
-    read = await read_body(request)
+    read = await read_body(request, files=True)
     body = read.of(AskIn)
     user_id = actor.act_for(body.user_id)
     await _count(runtime, actor, user_id)
@@ -113,7 +113,7 @@ async def ask(
     summary="Answer again",
     response_model=None,
     responses=_ANSWERS,
-    openapi_extra=request_body(RegenerateIn, files=True),
+    openapi_extra=request_body(RegenerateIn),
 )
 async def regenerate(
     request: Request,

@@ -7,19 +7,17 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import orjson
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
+from gpt_assistant_api.api.rest.forms import MULTIPART, URLENCODED, Part, read_form
 from gpt_assistant_api.domain.asks import MAX_FILES
 from gpt_assistant_api.domain.errors import InvalidError, MalformedError, UnsupportedMediaError
 from gpt_assistant_api.domain.runs import IfBusy
-from gpt_assistant_api.domain.text import MAX_PROMPT_CHARACTERS, MAX_TITLE_CHARACTERS
+from gpt_assistant_api.domain.text import MAX_TITLE_CHARACTERS
 from gpt_assistant_api.services.files import Upload
 
-_MAX_FIELDS = 64
-_MAX_FIELD_BYTES = 4 * MAX_PROMPT_CHARACTERS
 _MAX_MESSAGE_ID = 2**63 - 1
-_FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
+_FORMS = {MULTIPART, URLENCODED}
+_JSON = "application/json"
 _LISTS: Final = {"file_ids"}
 _FILE_PARTS: Final = {"file", "files"}
 
@@ -125,30 +123,18 @@ class Read:
             raise InvalidError(detail, code="invalid_request", errors=errors) from None
 
 
-async def read_body(request: Request, *, form: bool = True, json: bool = True) -> Read:
-    """Read the body as what its Content-Type says and nothing else.
+async def read_body(request: Request, *, json: bool = True, files: bool = False) -> Read:
+    """Read the body as what its Content-Type says and nothing else; `files` may be sent along.
 
     Raises UnsupportedMediaError for a type that the operation does not take, MalformedError for
     what cannot be read, InvalidError for a field that is given twice.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if json and media_type == "application/json":
+    if json and media_type == _JSON:
         return _of_json(await request.body())
-    if form and media_type in _FORMS:
-        try:
-            sent = await request.form(
-                max_files=MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-            )
-        except HTTPException as error:
-            if error.status_code == 400:
-                raise MalformedError(
-                    "The form cannot be read, or has too many or too large parts.",
-                    code="body_malformed",
-                ) from None
-            raise
-        async with _closing(sent):
-            return await _of_form(sent)
-    accepted = [*(["application/json"] if json else []), *(sorted(_FORMS) if form else [])]
+    if media_type in _FORMS:
+        return _of_form(await read_form(request, media_type), files=files)
+    accepted = sorted({_JSON, *_FORMS} if json else _FORMS)
     raise UnsupportedMediaError(
         f"The Content-Type must be one of: {', '.join(accepted)}.", code="media_type_unsupported"
     )
@@ -157,68 +143,57 @@ async def read_body(request: Request, *, form: bool = True, json: bool = True) -
 def _of_json(body: bytes) -> Read:
     try:
         fields = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        canonical = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
         raise MalformedError("The body is not valid JSON.", code="body_malformed") from None
     if not isinstance(fields, dict):
         raise MalformedError("The body must be a JSON object.", code="body_malformed")
-    canonical = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
     return Read(fields, (), hashlib.sha256(canonical).hexdigest(), from_form=False)
 
 
-async def _of_form(form: FormData) -> Read:
+def _of_form(parts: list[Part], *, files: bool) -> Read:
     fields: dict[str, Any] = {}
     uploads: list[Upload] = []
     digest = hashlib.sha256()
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
+    for name, value in parts:
+        if isinstance(value, Upload):
+            if not files:
+                raise _wrong(name, "is a file, and none can be sent here")
             if name not in _FILE_PARTS:
-                raise _twice_or_unknown(name, "is not a file field; send files as `file`")
-            data = await value.read()
-            uploads.append(Upload(value.filename, data))
-            digest.update(b"file" + hashlib.sha256(data).digest())
+                raise _wrong(name, "is not a file field; send files as `file`")
+            uploads.append(value)
+            digest.update(b"file" + hashlib.sha256(value.data).digest())
         elif name in _LISTS:
             fields.setdefault(name, []).extend(part for part in value.split(",") if part)
         elif name in fields:
-            raise _twice_or_unknown(name, "is given twice")
+            raise _wrong(name, "is given twice")
         elif value != "":
             fields[name] = value
     digest.update(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
     return Read(fields, tuple(uploads), digest.hexdigest(), from_form=True)
 
 
-def _twice_or_unknown(name: str, reason: str) -> InvalidError:
+def _wrong(name: str, reason: str) -> InvalidError:
     return InvalidError(
         f"{name} {reason}.", code="invalid_request", errors=[{"field": name, "message": reason}]
     )
 
 
-class _closing:  # noqa: N801 - reads as a verb where it is used
-    def __init__(self, form: FormData) -> None:
-        self._form = form
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._form.close()
-
-
-def request_body(shape: type[BodyIn], *, files: bool, json: bool = True) -> dict[str, Any]:
+def request_body(shape: type[BodyIn], *, files: bool = False, json: bool = True) -> dict[str, Any]:
     """Return the OpenAPI description of a body that is read by `read_body`."""
     schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
     form = _form_schema(schema)
     content: dict[str, Any] = {}
     if json:
-        content["application/json"] = {"schema": schema}
-        content["application/x-www-form-urlencoded"] = {"schema": form}
+        content[_JSON] = {"schema": schema}
+        content[URLENCODED] = {"schema": form}
     if files:
         part = {"type": "string", "contentMediaType": "application/octet-stream"}
         several = {"type": "array", "items": part, "maxItems": MAX_FILES}
-        properties = {**form["properties"], "file": several if json else part}
-        with_files = {**form, "properties": properties}
+        form = {**form, "properties": {**form["properties"], "file": several if json else part}}
         if not json:
-            with_files["required"] = ["file"]
-        content["multipart/form-data"] = {"schema": with_files}
+            form["required"] = ["file"]
+    content[MULTIPART] = {"schema": form}
     return {"requestBody": {"required": True, "content": content}}
 
 

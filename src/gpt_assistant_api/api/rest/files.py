@@ -51,7 +51,7 @@ async def upload_file(
     It is recognised by its bytes, turned upright and rid of its metadata. A key may leave `user_id`
     out: the first ask that names the file makes it that user's.
     """
-    read = await read_body(request, json=False)
+    read = await read_body(request, json=False, files=True)
     body = read.of(UploadIn)
     if len(read.uploads) != 1:
         raise invalid_field("file", "is needed, exactly once")

@@ -102,7 +102,7 @@ async def get_thread(
     operation_id="update_thread",
     summary="Rename a thread or choose its branch",
     responses=responses(400, 404, 413, 415),
-    openapi_extra=request_body(ThreadIn, files=False),
+    openapi_extra=request_body(ThreadIn),
 )
 async def update_thread(
     request: Request,

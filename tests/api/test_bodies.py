@@ -1,0 +1,160 @@
+"""Bodies: read as what they say they are, letter by letter, or refused."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.api.helpers import assert_problem, png
+
+ODD = "Größe 大小 🌈 ÿ %41 + & ="
+
+
+@pytest.fixture
+def database_url(new_sqlite_url: str) -> str:
+    """Bodies are read long before the database matters."""
+    return new_sqlite_url
+
+
+def part(name: str, value: bytes, more: bytes = b"") -> bytes:
+    """Return one part of a multipart form with the boundary X."""
+    head = f'--X\r\nContent-Disposition: form-data; name="{name}"'.encode()
+    return head + more + b"\r\n\r\n" + value + b"\r\n"
+
+
+def multipart(*parts: bytes) -> bytes:
+    """Return a whole form."""
+    return b"".join(parts) + b"--X--\r\n"
+
+
+async def send(client: httpx2.AsyncClient, content_type: str, body: bytes) -> httpx2.Response:
+    """Ask with this body."""
+    return await client.post("/ask", content=body, headers={"Content-Type": content_type})
+
+
+def prompt_of(response: httpx2.Response) -> Any:
+    """Return the question as it was stored."""
+    assert response.status_code == 200, response.text
+    return response.json()["user_message"]["content"]
+
+
+@pytest.mark.parametrize("depth", [3, 255, 300, 1_000, 100_000])
+async def test_json_of_any_depth_is_refused_and_no_failure(
+    client: httpx2.AsyncClient, depth: int
+) -> None:
+    body = b'{"user_id": "ada", "prompt": ' + b"[" * depth + b"]" * depth + b"}"
+    response = await send(client, "application/json", body)
+    assert response.status_code in {400, 422}, response.text
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", '; charset="UTF-8"'])
+async def test_text_in_a_form_arrives_letter_by_letter(
+    client: httpx2.AsyncClient, charset: str
+) -> None:
+    whole = multipart(part("user_id", b"ada"), part("prompt", ODD.encode()))
+    sent = await send(client, f"multipart/form-data; boundary=X{charset}", whole)
+    assert prompt_of(sent) == ODD
+    escaped = httpx2.QueryParams({"user_id": "ada", "prompt": ODD})
+    sent = await send(client, f"application/x-www-form-urlencoded{charset}", str(escaped).encode())
+    assert prompt_of(sent) == ODD
+    # As `curl -d` sends it.
+    plain = "user_id=ada&prompt=Größe 大小"
+    sent = await send(client, f"application/x-www-form-urlencoded{charset}", plain.encode())
+    assert prompt_of(sent) == "Größe 大小"
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["latin-1", "utf-7", "unicode_escape", "punycode", "undefined", "idna", "rot13", "nonsense"],
+)
+@pytest.mark.parametrize(
+    "media_type", ["multipart/form-data; boundary=X", "application/x-www-form-urlencoded"]
+)
+async def test_a_form_in_another_encoding_is_refused(
+    client: httpx2.AsyncClient, media_type: str, charset: str
+) -> None:
+    body = multipart(part("user_id", b"ada"), part("prompt", rb"\ud800"))
+    response = await send(client, f"{media_type}; charset={charset}", body)
+    assert_problem(response, 415, "media_type_unsupported")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"user_id": "ada", "prompt": "\xff"}'),
+        ("application/json", b'{"user_id": "ada", "prompt": "\\ud800"}'),
+        ("application/x-www-form-urlencoded", b"user_id=ada&prompt=%ff"),
+        ("application/x-www-form-urlencoded", b"user_id=ada&prompt=\xff"),
+        ("application/x-www-form-urlencoded", b"user_id=ada&prompt=%ed%a0%80"),
+        ("application/x-www-form-urlencoded", b"a=&" * 65),
+        ("application/x-www-form-urlencoded", b"prompt=" + b"x" * 3_200_000),
+        (
+            "multipart/form-data; boundary=X",
+            multipart(part("user_id", b"ada"), part("prompt", b"\xff")),
+        ),
+        ("multipart/form-data; boundary=X", multipart(part("prompt", b"x" * 800_001))),
+        ("multipart/form-data; boundary=X", multipart(*[part("a", b"")] * 65)),
+        ("multipart/form-data; boundary=X", b"--Y\r\n"),
+        ("multipart/form-data; boundary=X", b"--X\r\n\r\nno name\r\n--X--\r\n"),
+        ("multipart/form-data", multipart(part("prompt", b"x"))),
+    ],
+)
+async def test_what_is_no_text_or_no_form_is_malformed(
+    client: httpx2.AsyncClient, content_type: str, body: bytes
+) -> None:
+    assert_problem(await send(client, content_type, body), 400, "body_malformed")
+
+
+async def test_a_prompt_of_the_greatest_length_fits_every_kind_of_body(
+    client: httpx2.AsyncClient,
+) -> None:
+    longest = "𝄞" * 200_000
+    as_json = await client.post("/ask", json={"user_id": "ada", "prompt": longest})
+    urlencoded = await client.post("/ask", data={"user_id": "ada", "prompt": longest})
+    in_parts = await send(
+        client,
+        "multipart/form-data; boundary=X",
+        multipart(part("user_id", b"ada"), part("prompt", longest.encode())),
+    )
+    for response in (as_json, urlencoded, in_parts):
+        assert prompt_of(response) == longest
+
+
+async def test_a_file_name_that_is_no_text_does_not_cost_the_file(
+    client: httpx2.AsyncClient,
+) -> None:
+    parts = part("user_id", b"ada"), part("file", png(), b'; filename="gr\xfcn.png"')
+    sent = await send(client, "multipart/form-data; boundary=X", multipart(*parts))
+    assert sent.status_code == 200, sent.text
+    [file] = sent.json()["user_message"]["files"]
+    assert file["filename"] == "gr\ufffdn.png"
+
+
+@pytest.mark.parametrize("path", ["/regenerate", "/threads/ada/{thread_id}"])
+async def test_a_file_is_refused_where_none_can_be_sent(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    asked = await client.post("/ask", json={"user_id": "ada", "prompt": "Hello?"})
+    thread_id = asked.json()["thread_id"]
+    response = await client.request(
+        "POST" if path == "/regenerate" else "PATCH",
+        path.format(thread_id=thread_id),
+        data={"thread_id": thread_id},
+        files={"file": ("a.png", png(), "image/png")},
+    )
+    problem = assert_problem(response, 422, "invalid_request")
+    assert problem["errors"][0]["field"] == "file"
+
+
+async def test_a_form_changes_a_thread_as_json_does(client: httpx2.AsyncClient) -> None:
+    asked = await client.post("/ask", json={"user_id": "ada", "prompt": "Hello?"})
+    path = f"/threads/ada/{asked.json()['thread_id']}"
+    for content_type, body in (
+        ("application/json", json.dumps({"title": "Größe"}).encode()),
+        ("application/x-www-form-urlencoded", "title=Größe".encode()),
+        ("multipart/form-data; boundary=X", multipart(part("title", "Größe".encode()))),
+    ):
+        response = await client.patch(path, content=body, headers={"Content-Type": content_type})
+        assert response.status_code == 200, response.text
+        assert response.json()["title"] == "Größe"
