@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx2
 
+PROGRAM = Path(sys.executable).with_name("gpt-assistant-api")
 START_SECONDS = 20.0
 
 
@@ -24,36 +25,28 @@ def free_port() -> int:
         return port
 
 
-class ServerProcess:
-    """One server with its own port, folder and settings; the log is in `log`."""
+class ProgramProcess:
+    """One command of the program with its own folder and settings; what it says is in `log`."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / f"server-{self.port}.log"
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.log = folder / f"{'-'.join(arguments).replace('--', '')}.log"
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self._command = [str(PROGRAM), *arguments]
         self._environment = {**kept, "DATA_DIR": str(folder / "data"), **settings}
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> Self:
-        """Start it and wait until it answers."""
-        command = [
-            sys.executable, "-m", "uvicorn", "gpt_assistant_api.app:app", "--port", str(self.port),
-            "--timeout-graceful-shutdown", "20",
-        ]  # fmt: skip
+    def spawn(self) -> None:
+        """Start it, whether or not anything comes of it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self._folder, env=self._environment, stdout=log, stderr=log
+                self._command, cwd=self._folder, env=self._environment, stdout=log, stderr=log
             )
-        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(START_SECONDS):
-            while True:
-                assert self._process.poll() is None, self.log.read_text()
-                try:
-                    if (await client.get("/healthz")).status_code == 200:
-                        return self
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.02)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """Kill it as a power cut of the process would: at once."""
@@ -69,8 +62,34 @@ class ServerProcess:
 
     def close(self) -> None:
         """Leave nothing running."""
-        if self._process is not None and self._process.poll() is None:
+        if self.runs:
             self.kill()
+
+
+class ServerProcess(ProgramProcess):
+    """A server at a port of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(folder, "serve", "--port", str(port), *arguments, **settings)
+
+    async def start(self) -> Self:
+        """Start it and wait until it answers."""
+        self.spawn()
+        await self.answers()
+        return self
+
+    async def answers(self) -> None:
+        """Wait until it answers."""
+        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(START_SECONDS):
+            while True:
+                assert self.runs, self.log.read_text()
+                try:
+                    if (await client.get("/healthz")).status_code == 200:
+                        return
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.02)
 
 
 @contextmanager
