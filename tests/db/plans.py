@@ -1,9 +1,18 @@
 """How a database means to run a query, in a database with enough rows to care."""
 
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from gpt_assistant_api.db import Database, Tx
+from gpt_assistant_api.db import Database, Tx, files, messages, runs, threads
+from gpt_assistant_api.db.parameters import bind
 from tests.db.builders import NOON
+
+Query = Callable[[Any], Awaitable[Any]]
 
 MESSAGES = 3_000
 """The messages 1..3000 of `thread_0` are one branch, and every second one has a run that ended."""
@@ -15,6 +24,48 @@ _SORTED = ("WITH RECURSIVE", "status IN ('queued', 'in_progress')", " IN (SELECT
 _NUMBERS = (
     "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)"
 )
+
+
+def list_queries(
+    *,
+    newest: int = MESSAGES,
+    user_id: str = "ada",
+    thread_id: str = "thread_0",
+    moment: datetime = NOON,
+) -> dict[str, Query]:
+    """Return every query that gives a list, on a thread whose messages are 1..newest."""
+    middle = newest * 2 // 3
+    return {
+        "threads": lambda tx: threads.fetch_threads(tx, user_id, before=None, limit=21),
+        "later threads": lambda tx: threads.fetch_threads(
+            tx, user_id, before=(moment, "thread_5"), limit=21
+        ),
+        "a branch": lambda tx: messages.fetch_branch(tx, thread_id, newest_id=newest, limit=21),
+        "history": lambda tx: messages.fetch_history(tx, newest, cut_before=newest * 10 - 200),
+        "the last question": lambda tx: messages.fetch_last_question(tx, thread_id, head_id=newest),
+        "the end of a branch": lambda tx: messages.fetch_branch_end(tx, thread_id, newest - 5),
+        "all messages": lambda tx: messages.fetch_all_messages(
+            tx, thread_id, before=None, limit=21
+        ),
+        "messages before": lambda tx: messages.fetch_all_messages(
+            tx, thread_id, before=middle, limit=21
+        ),
+        "messages with files": lambda tx: messages.fetch_all_messages(
+            tx, thread_id, before=middle, limit=21, with_files=True
+        ),
+        "messages after": lambda tx: messages.fetch_messages_after(
+            tx, thread_id, after=middle, limit=21
+        ),
+        "unfinished runs": lambda tx: runs.fetch_unfinished(tx, created_before=moment, limit=10),
+        "runs of a user": lambda tx: runs.fetch_runs_of_user(tx, user_id, after=None, limit=20),
+        "later runs": lambda tx: runs.fetch_runs_of_user(
+            tx, user_id, after=(moment - timedelta(1), "run_5"), limit=20
+        ),
+        "files of a user": lambda tx: files.fetch_files_of_user(
+            tx, user_id, after="file_1", limit=20
+        ),
+        "files of messages": lambda tx: files.fetch_files_of(tx, [1, 11, 21]),
+    }
 
 
 class Recorder:
@@ -39,16 +90,46 @@ class Recorder:
 
     async def scans(self) -> list[str]:
         """Return the steps that read a whole table or sort what an index should have sorted."""
-        explain = "EXPLAIN QUERY PLAN"
-        if self.dialect == "postgresql":
-            explain = "EXPLAIN"
-            await self._tx.execute("SET LOCAL enable_seqscan = off")  # few rows fit one page
+        explain = "EXPLAIN" if self.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
         found = []
         for sql, params in self.statements:
             rows = await self._tx.fetch_all(f"{explain} {sql}", **params)
             steps = [str(row.get("detail") or row.get("QUERY PLAN")) for row in rows]
             found += [step.strip() for step in steps if _is_costly(step, sql)]
         return found
+
+    async def blocks(self) -> int:
+        """Return how many blocks of PostgreSQL's cache the statements read."""
+        read = 0
+        for sql, params in self.statements:
+            [row] = await self._tx.fetch_all(
+                f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {sql}", **params
+            )
+            plan = json.loads(row["QUERY PLAN"])[0]["Plan"]
+            read += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        return read
+
+
+def steps(file: Path, sql: str, params: dict[str, Any]) -> int:
+    """Return how many steps SQLite's machine takes for a statement."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with closing(sqlite3.connect(file)) as connection:
+        connection.set_progress_handler(count, 1)
+        text, arguments = bind("sqlite", sql, params)
+        connection.execute(text, arguments).fetchall()
+    return taken
+
+
+async def forbid_scans(tx: Tx) -> None:
+    """Have PostgreSQL use an index wherever it can, though few rows fit one page."""
+    if tx.dialect == "postgresql":
+        await tx.execute("SET LOCAL enable_seqscan = off")
 
 
 def _is_costly(step: str, sql: str) -> bool:
@@ -83,7 +164,7 @@ async def fill(database: Database) -> None:
         await tx.execute(
             "INSERT INTO runs (run_id, thread_id, user_id, message_id, reply_to, status,"
             f" total_tokens, created_at) {_NUMBERS} SELECT 'run_' || n, 'thread_0', 'ada', n,"
-            f" n - 1, 'completed', 7, {_moment(tx)} FROM numbers WHERE n % 2 = 0",
+            f" n - 1, 'completed', 7, {_moment_of_n(tx)} FROM numbers WHERE n % 2 = 0",
             count=MESSAGES,
             at=NOON,
         )
@@ -104,3 +185,9 @@ async def fill(database: Database) -> None:
 
 def _moment(tx: Tx) -> str:
     return "CAST(:at AS TIMESTAMPTZ)" if tx.dialect == "postgresql" else ":at"
+
+
+def _moment_of_n(tx: Tx) -> str:
+    if tx.dialect == "postgresql":
+        return "CAST(:at AS TIMESTAMPTZ) - n * interval '1 second'"
+    return "strftime('%Y-%m-%dT%H:%M:%S.000000+00:00', :at, -n || ' seconds')"

@@ -19,6 +19,7 @@ _NAMES = (
 )  # fmt: skip
 _COLUMNS = ", ".join(_NAMES)
 _M_COLUMNS = ", ".join(f"m.{name}" for name in _NAMES)
+_AFTER_ALL = 2**63 - 1
 
 
 async def insert_message(
@@ -101,12 +102,14 @@ async def fetch_history(tx: Tx, message_id: int, *, cut_before: int) -> list[Mes
     A message is left out when the path up to it, itself included, has at most `cut_before` tokens.
     """
     rows = await tx.fetch_all(
-        "WITH RECURSIVE path(message_id, parent_id, depth) AS ("
-        " SELECT message_id, parent_id, 1 FROM messages WHERE message_id = :message_id"
-        " UNION ALL SELECT p.message_id, p.parent_id, path.depth + 1 FROM path"
-        "  JOIN messages p ON p.message_id = path.parent_id WHERE p.path_tokens > :cut_before)"
+        "WITH RECURSIVE path(message_id, parent_id, path_tokens, depth) AS ("
+        " SELECT message_id, parent_id, path_tokens, 1 FROM messages"
+        "  WHERE message_id = :message_id"
+        " UNION ALL SELECT p.message_id, p.parent_id, p.path_tokens, path.depth + 1"
+        "  FROM path JOIN messages p ON p.message_id = path.parent_id"
+        "  WHERE path.path_tokens > :cut_before)"
         f" SELECT {_M_COLUMNS} FROM path JOIN messages m ON m.message_id = path.message_id"
-        " ORDER BY path.depth DESC",
+        " WHERE path.path_tokens > :cut_before OR path.depth = 1 ORDER BY path.depth DESC",
         message_id=message_id,
         cut_before=cut_before,
     )
@@ -122,7 +125,7 @@ async def fetch_last_question(tx: Tx, thread_id: str, *, head_id: int) -> Messag
         " UNION ALL SELECT p.message_id, p.parent_id, p.role FROM path"
         "  JOIN messages p ON p.message_id = path.parent_id WHERE path.role <> 'user')"
         f" SELECT {_M_COLUMNS} FROM path JOIN messages m ON m.message_id = path.message_id"
-        " WHERE m.role = 'user'",
+        " WHERE path.role = 'user'",
         thread_id=thread_id,
         head_id=head_id,
     )
@@ -150,13 +153,13 @@ async def fetch_all_messages(
 ) -> list[Message]:
     """Return up to `limit` messages of every branch, newest first, with ids below `before`."""
     rows = await tx.fetch_all(
-        f"SELECT {_COLUMNS} FROM messages WHERE thread_id = :thread_id"
+        f"SELECT {_COLUMNS} FROM messages WHERE {_between(tx)}"
         f" {'AND image_id IS NOT NULL' if with_files else ''}"
-        f" {'AND message_id < :before' if before is not None else ''}"
-        " ORDER BY message_id DESC LIMIT :limit",
+        " ORDER BY thread_id DESC, message_id DESC LIMIT :limit",
         thread_id=thread_id,
+        after=0,
+        before=_AFTER_ALL if before is None else before,
         limit=limit,
-        **({"before": before} if before is not None else {}),
     )
     return [Message(**row) for row in rows]
 
@@ -164,13 +167,30 @@ async def fetch_all_messages(
 async def fetch_messages_after(tx: Tx, thread_id: str, *, after: int, limit: int) -> list[Message]:
     """Return up to `limit` messages of every branch, oldest first, with ids above `after`."""
     rows = await tx.fetch_all(
-        f"SELECT {_COLUMNS} FROM messages WHERE thread_id = :thread_id AND message_id > :after"
-        " ORDER BY message_id LIMIT :limit",
+        f"SELECT {_COLUMNS} FROM messages WHERE {_between(tx)}"
+        " ORDER BY thread_id, message_id LIMIT :limit",
         thread_id=thread_id,
         after=after,
+        before=_AFTER_ALL,
         limit=limit,
     )
     return [Message(**row) for row in rows]
+
+
+def _between(tx: Tx) -> str:
+    """Return what bounds messages of a thread by an index, for an order by (thread_id, message_id).
+
+    PostgreSQL has to be told of a range of that index. From `thread_id = ...` it concludes that the
+    order of the primary key will do, and walks all messages until enough are of the thread, which
+    it takes to be spread evenly; those of an old long one come last. SQLite would use the first
+    half of such a range alone.
+    """
+    if tx.dialect == "sqlite":
+        return "thread_id = :thread_id AND message_id > :after AND message_id < :before"
+    return (
+        "(thread_id, message_id) > (:thread_id, :after)"
+        " AND (thread_id, message_id) < (:thread_id, :before)"
+    )
 
 
 async def with_relations(tx: Tx, messages: Sequence[Message]) -> list[Message]:

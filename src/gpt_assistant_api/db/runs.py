@@ -162,13 +162,13 @@ async def hand_on_thread(tx: Tx, run: Run, at: datetime) -> str | None:
 async def fetch_unfinished(tx: Tx, *, created_before: datetime, limit: int) -> list[str]:
     """Return the ids of active runs that should have a job: oldest first."""
     rows = await tx.fetch_all(
-        "SELECT r.run_id FROM runs r JOIN threads t ON t.active_run_id = r.run_id"
+        "SELECT r.run_id, r.created_at FROM runs r JOIN threads t ON t.active_run_id = r.run_id"
         " AND t.thread_id = r.thread_id WHERE r.status IN ('queued', 'in_progress')"
-        " AND r.created_at < :created_before ORDER BY r.created_at LIMIT :limit",
-        created_before=created_before,
+        " ORDER BY r.created_at LIMIT :limit",
         limit=limit,
     )
-    return [row["run_id"] for row in rows]
+    # A condition on created_at would tempt SQLite away from the index of the unfinished.
+    return [row["run_id"] for row in rows if row["created_at"] < created_before]
 
 
 async def fetch_unfinished_of_thread(tx: Tx, thread_id: str, *, user_id: str) -> list[Run]:
