@@ -16,7 +16,7 @@ from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.events import RunEnded, RunStarted
 from gpt_assistant_api.domain.history import estimate_tokens
 from gpt_assistant_api.domain.messages import Message
-from gpt_assistant_api.domain.runs import Run
+from gpt_assistant_api.domain.runs import Run, RunError
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.services import answers
@@ -171,8 +171,7 @@ async def test_a_run_whose_pictures_are_out_of_reach_fails_and_says_so(
     await answer_run(answering, question.run.run_id)
     run, _ = await stored(answering, question)
     assert run.status == "failed"
-    assert run.error is not None
-    assert run.error.code == "files_unavailable"
+    assert run.error == RunError("files_unavailable", "Away.", 5)
 
 
 async def test_a_picture_that_is_gone_does_not_stop_the_answer(
@@ -185,6 +184,31 @@ async def test_a_picture_that_is_gone_does_not_stop_the_answer(
     await answer_run(answering, question.run.run_id)
     assert (await stored(answering, question))[0].status == "completed"
     assert upstream.requests[0].pictures == []
+
+
+async def test_an_end_that_cannot_be_stored_is_a_failure_and_asks_nobody_again(
+    answering: Answering,
+    anybody: Actor,
+    upstream: ModelServerSimulation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end_answer, refused = messages.end_answer, []
+
+    async def end(tx: Tx, message_id: int, **values: Any) -> None:
+        if values["status"] == "completed":
+            refused.append(message_id)
+            raise OverflowError
+        await end_answer(tx, message_id, **values)
+
+    monkeypatch.setattr(messages, "end_answer", end)
+    question = await asked(answering, anybody)
+    await answer_run(answering, question.run.run_id)
+    run, message = await stored(answering, question)
+    assert refused == [message.message_id]
+    assert (run.status, run.attempt, message.status) == ("failed", 1, "failed")
+    assert run.error is not None
+    assert run.error.code == "internal_error"
+    assert len(upstream.requests) == 1
 
 
 async def test_what_was_asked_while_an_answer_grew_counts_its_tokens(

@@ -20,6 +20,7 @@ _STATUS: dict[type[errors.Refusal], int] = {
 }
 
 _ENDINGS: dict[errors.ErrorCode, int] = {
+    "files_unavailable": 503,
     "model_rate_limited": 503,
     "model_timeout": 504,
     "internal_error": 500,

@@ -131,9 +131,9 @@ class ContextTooLongError(ModelError):
 
 
 class ModelRateLimitedError(ModelError):
-    """The model server asks for fewer requests."""
+    """The model server asks for fewer requests; it does not always say for how long."""
 
-    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: int = 20) -> None:
         super().__init__(message, code="model_rate_limited")
         self.retry_after_seconds = retry_after_seconds
 

@@ -69,9 +69,10 @@ def model_failure(
             "The account of the operator's OPENAI_API_KEY has no quota left at the model server."
         )
     if status == 429 or marks & _RATE_MARKS:
-        return ModelRateLimitedError(
-            "The model server asks for fewer requests.", retry_after_seconds=retry_after_seconds
-        )
+        message = "The model server asks for fewer requests."
+        if retry_after_seconds is None:
+            return ModelRateLimitedError(message)
+        return ModelRateLimitedError(message, retry_after_seconds=retry_after_seconds)
     if marks & _CONTENT_FILTER_MARKS:
         return ModelError(
             "The model server's content filter refused the conversation.", code="content_filter"

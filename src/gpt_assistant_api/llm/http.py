@@ -23,6 +23,7 @@ from gpt_assistant_api.llm.failures import QuotaExceededError, read_failure
 CONNECT_SECONDS = 10
 MAX_RETRIES = 2
 MAX_RETRY_AFTER_SECONDS = 20
+MAX_TOLD_SECONDS = 86_400
 _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5
 _MAX_LIST_BYTES = 4 * 1024 * 1024
@@ -204,6 +205,11 @@ async def _failed_try(response: aiohttp.ClientResponse) -> _FailedTryError:
 
 def _asked_pause(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the server asks for, if it asks and can be understood."""
+    seconds = _told_pause(headers)
+    return None if seconds is None else min(seconds, MAX_TOLD_SECONDS)
+
+
+def _told_pause(headers: Mapping[str, str]) -> float | None:
     milliseconds = _as_float(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

@@ -19,6 +19,7 @@ from gpt_assistant_api.domain.errors import (
     ModelError,
     ModelRateLimitedError,
     NotFoundError,
+    Refusal,
     UnavailableError,
 )
 from gpt_assistant_api.domain.events import (
@@ -121,21 +122,22 @@ class _Attempt:
         except asyncio.CancelledError:
             await _undisturbed(self._settle_cancelled())
             raise
-        except ModelError as error:
-            retry_after = (
-                error.retry_after_seconds if isinstance(error, ModelRateLimitedError) else None
-            )
-            ending = _Ending("failed", error=RunError(error.code, error.message, retry_after))
-        except UnavailableError as error:
+        except (ModelError, UnavailableError) as error:
             if error.code == "database_unavailable":
                 raise
-            ending = _Ending("failed", error=RunError(error.code, error.message))
+            ending = _Ending("failed", error=_run_error(error))
         except _OvertakenError:
             raise
         except Exception:
             log.exception("run crashed")
             ending = _Ending("failed", error=_CRASHED)
-        await _undisturbed(self._end_patiently(ending))
+        try:
+            await _undisturbed(self._end_patiently(ending))
+        except (_OvertakenError, UnavailableError):
+            raise
+        except Exception:  # without an end the model would be asked again and again
+            log.exception("end could not be stored")
+            await _undisturbed(self._end_patiently(_Ending("failed", error=_CRASHED)))
 
     async def _speak(self) -> _Ending:
         question = await self._announce()
@@ -336,6 +338,12 @@ async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
+
+
+def _run_error(refusal: Refusal) -> RunError:
+    if isinstance(refusal, ModelRateLimitedError | UnavailableError):
+        return RunError(refusal.code, refusal.message, refusal.retry_after_seconds)
+    return RunError(refusal.code, refusal.message)
 
 
 def _is_sent(message: Message) -> bool:
