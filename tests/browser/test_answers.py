@@ -48,6 +48,20 @@ async def test_an_answer_streams_in_as_markdown(
     await expect(chat.page).to_have_title("Which colours are there? · GPT Assistant")
 
 
+async def test_what_has_arrived_is_left_alone_while_the_answer_grows(
+    chat: Chat, upstream: ModelServerSimulation
+) -> None:
+    upstream.script(Answer(text=LONG, pieces=40, pause_after=30))
+    await chat.send("Say much.")
+    first = chat.answers.last.get_by_text("Paragraph 0 of")
+    await expect(chat.answers.last).to_contain_text("Paragraph 20")
+    await first.evaluate("element => getSelection().selectAllChildren(element)")
+    upstream.release()
+    await chat.answered()
+    await expect(chat.answers.last).to_contain_text("Paragraph 79")
+    assert await chat.page.evaluate("`${getSelection()}`") == "Paragraph 0 of a long answer."
+
+
 @pytest.mark.parametrize(
     ("name", "copied"),
     [
@@ -133,7 +147,9 @@ async def test_an_edited_prompt_begins_a_branch_and_the_old_one_stays(
 async def test_a_reply_carries_a_quote_that_leads_to_what_it_quotes(
     chat: Chat, upstream: ModelServerSimulation
 ) -> None:
-    upstream.script(Answer(text="A memorable sentence."), Answer(text=LONG), Answer(text="Yes."))
+    upstream.script(
+        Answer(text="A **memorable** sentence."), Answer(text=LONG), Answer(text="Yes.")
+    )
     await chat.ask("Say something.")
     await chat.ask("Say much.")
     await chat.button("Reply", chat.answers.first).click()
@@ -142,7 +158,7 @@ async def test_a_reply_carries_a_quote_that_leads_to_what_it_quotes(
     await expect(chat.button("Remove quote")).to_be_hidden()
     await chat.button("Reply", chat.answers.first).click()
     await chat.ask("Is this true?")
-    assert "A memorable sentence." in str(upstream.requests[-1].body["input"][-1])
+    assert "A **memorable** sentence." in str(upstream.requests[-1].body["input"][-1])
     await expect(chat.button("Remove quote")).to_be_hidden()
     await expect(chat.answers.first).not_to_be_in_viewport()
     await chat.button("A memorable sentence.", chat.questions.last).click()
@@ -180,7 +196,15 @@ async def test_each_text_has_its_own_direction(chat: Chat, upstream: ModelServer
     assert await chat.questions.last.get_by_text("مرحبا").evaluate(direction) == "rtl"
     assert await chat.answers.last.get_by_text("שלום").evaluate(direction) == "rtl"
     assert await chat.answers.last.locator("pre").evaluate(direction) == "ltr"
-    assert await chat.thread("مرحبا بالعالم").evaluate(direction) == "rtl"
+    title = chat.thread("مرحبا بالعالم").get_by_text("مرحبا")
+    assert await title.evaluate(direction) == "rtl"
+    text, rename = (
+        await title.bounding_box(),
+        await chat.button("Rename مرحبا بالعالم").bounding_box(),
+    )
+    assert text
+    assert rename
+    assert text["x"] + text["width"] <= rename["x"]
     await chat.ask("And in English?")
     assert await chat.answers.last.get_by_text("Hello.").evaluate(direction) == "ltr"
 

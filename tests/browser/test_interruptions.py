@@ -137,8 +137,11 @@ async def test_a_question_that_cannot_be_sent_waits_to_be_sent_again(
 ) -> None:
     chat.troubles.expect(DISCONNECTED)
     await expect(chat.button("New chat")).to_be_visible()
+    await chat.page.clock.install()
     await chat.page.context.set_offline(True)
     await chat.send("Are you there?")
+    while not await chat.alert.is_visible():
+        await chat.page.clock.fast_forward("00:02")  # what is sent again waits a little before
     await expect(chat.alert).to_contain_text("cannot be reached")
     await expect(chat.box).to_have_value("Are you there?")
     await chat.page.context.set_offline(False)
@@ -170,6 +173,7 @@ async def test_too_many_requests_are_told_how_long_to_wait(
 ) -> None:
     with running(settings_with_tokens(tmp_path, upstream, requests_per_minute=20)) as server:
         chat = await open_chat(server.url)
+        await chat.page.clock.install()
         chat.troubles.expect("status of 429")
         await chat.sign_in(token := make_token("ada"))
         await expect(chat.box).to_be_visible()
@@ -180,3 +184,5 @@ async def test_too_many_requests_are_told_how_long_to_wait(
         await expect(chat.alert).to_contain_text(re.compile(r"Wait \d+ seconds?\."))
         await expect(chat.box).to_have_value("One more?")
         await expect(chat.questions).to_have_count(0)
+        await chat.page.clock.fast_forward("01:00")
+        await expect(chat.alert).to_contain_text("It can be tried again now.")

@@ -60,6 +60,7 @@ async def test_search_leads_to_the_message_that_has_the_words(
     await search.fill("whales")
     found = chat.page.get_by_role("link").filter(has_text="Whales sing.")
     await expect(found).to_contain_text("Who sings in the sea?")
+    await expect(found.locator("mark")).to_have_text(["Whales"])
     await found.click()
     await expect(chat.messages).to_contain_text(["Who sings in the sea?", "Whales sing."])
     await expect(chat.answers.last).to_be_in_viewport()
@@ -67,6 +68,26 @@ async def test_search_leads_to_the_message_that_has_the_words(
     await expect(chat.page.get_by_text("Nothing was found.")).to_be_visible()
     await search.press("Escape")
     await expect(chat.thread("Who sings in the air?")).to_be_visible()
+    await search.fill("whales")
+    await chat.button("Clear search").click()
+    await expect(search).to_have_value("")
+    await expect(search).to_be_focused()
+    await expect(chat.button("Clear search")).to_be_hidden()
+
+
+async def test_what_was_found_is_shown_again_when_it_is_chosen_again(
+    server: RunningServer, open_chat: OpenChat, sqlite_file: Path
+) -> None:
+    contents = [f"Message {number}.\n\n" + "Much text. " * 60 for number in range(30)]
+    insert_conversation(sqlite_file, "Long", contents)
+    chat = await open_chat(server.url)
+    await chat.page.get_by_role("searchbox", name="Search").fill("message 3")
+    found = chat.page.get_by_role("link").filter(has_text="Message 3.")
+    for _ in range(2):
+        await found.click()
+        await expect(chat.messages.nth(3)).to_be_in_viewport()
+        await chat.button("Jump to latest").click()
+        await expect(chat.messages.nth(3)).not_to_be_in_viewport()
 
 
 async def test_addresses_lead_to_threads_and_back_and_forward_work(
@@ -100,15 +121,6 @@ async def test_an_address_of_nothing_is_said_to_be_one(
     await expect(chat.alert).to_contain_text("thread")
     await chat.button("New chat").click()
     await expect(chat.alert).to_be_hidden()
-
-
-async def test_what_is_written_is_kept_for_its_thread(chat: Chat) -> None:
-    await chat.ask("The first")
-    await chat.box.fill("half a sentence")
-    await chat.button("New chat").click()
-    await expect(chat.box).to_have_value("")
-    await chat.thread("The first").click()
-    await expect(chat.box).to_have_value("half a sentence")
 
 
 async def test_all_threads_come_while_their_list_is_scrolled(

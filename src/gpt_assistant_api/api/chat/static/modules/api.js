@@ -64,7 +64,10 @@ export class Api {
    * @returns {Promise<MessagePage>}
    */
   getThread(threadId, { cursor = null, limit = 40 } = {}) {
-    return this.#json('GET', `${this.#thread(threadId)}${query({ format: 'html', limit, cursor })}`);
+    return this.#json(
+      'GET',
+      `${this.#thread(threadId)}${query({ format: 'html', limit, cursor })}`,
+    );
   }
 
   /**
@@ -150,7 +153,10 @@ export class Api {
    * @param {AbortSignal} signal
    */
   async openEvents(runId, lastEventId, signal) {
-    const headers = { Accept: 'text/event-stream', ...(lastEventId && { 'Last-Event-ID': lastEventId }) };
+    const headers = {
+      Accept: 'text/event-stream',
+      ...(lastEventId && { 'Last-Event-ID': lastEventId }),
+    };
     const path = `/runs/${runId}/events?format=html`;
     const response = await this.#send('GET', path, { headers, signal });
     return response.status === 204 ? null : response.body;

@@ -2,6 +2,8 @@
 
 import { announce, flashIcon, make, makeIcon } from './dom.js';
 
+/** @typedef {import('./api.js').Message} Message */
+
 /** The text of one answer; while it grows, only what changes is replaced. */
 export class Blocks {
   /** @type {string[]} */
@@ -89,6 +91,15 @@ function frameTable(table) {
   frame.tabIndex = 0;
   table.replaceWith(frame);
   frame.append(table);
+}
+
+/**
+ * Return what a message says, without Markdown's marks.
+ * @param {Message} message
+ */
+export function plainText({ role, content, content_html: html }) {
+  if (role === 'user' || html === null) return content;
+  return new DOMParser().parseFromString(html, 'text/html').body.textContent ?? '';
 }
 
 /**

@@ -7,7 +7,7 @@ import { ProblemError } from './problems.js';
 
 const ENDS = new Set(['run.completed', 'run.failed', 'run.cancelled']);
 const SILENCE_MS = 40_000; // the server says something every 15 s
-const LONGEST_PAUSE_MS = 10_000;
+const LONGEST_PAUSE_MS = 5_000;
 
 /**
  * Hand over a run's events to its end, in the batches in which they arrive. Returns once the run has

@@ -132,6 +132,10 @@ findElement(app, '[data-skip]').addEventListener('click', (event) => {
   event.preventDefault();
   conversation.composer.focus();
 });
+findElement(app, '.sidebar').addEventListener('click', (event) => {
+  const link = event.target instanceof Element ? event.target.closest('a') : null;
+  if (link && link.hash === location.hash) showRoute(); // no change of the address tells us
+});
 acceptDrops(conversation, (files) => conversation.composer.attach(files));
 addEventListener('hashchange', showRoute);
 void start();

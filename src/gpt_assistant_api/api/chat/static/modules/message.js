@@ -1,6 +1,6 @@
 // One message: its text, pictures, quote, state and what can be done with it.
 
-import { Blocks, copyText } from './blocks.js';
+import { Blocks, copyText, plainText } from './blocks.js';
 import { find, findButton, findElement, fromTemplate, make } from './dom.js';
 import { editMessage } from './editor.js';
 import { clearNotices, showError } from './notices.js';
@@ -55,6 +55,10 @@ export class MessageView {
     this.#showVersions();
     this.#showTime();
     this.#showStatus(message.status);
+    const saysNothing = message.role === 'assistant' && !message.content;
+    for (const name of ['copy', 'reply']) {
+      findElement(this.element, `[data-${name}]`).hidden = saysNothing;
+    }
   }
 
   /**
@@ -162,7 +166,8 @@ export class MessageView {
     const button = findElement(this.element, '.quote');
     button.hidden = role !== 'user' || quotedId === null;
     if (button.hidden || quotedId === null) return;
-    button.textContent = this.#actions.quoted(quotedId)?.content.slice(0, 300) || 'An earlier message';
+    const quoted = this.#actions.quoted(quotedId);
+    button.textContent = (quoted && plainText(quoted).slice(0, 300)) || 'An earlier message';
     button.title = 'Go to the quoted message';
   }
 

@@ -1,7 +1,7 @@
 // Errors, shown where they happened.
 
 import { find, make } from './dom.js';
-import { inWords } from './problems.js';
+import { inWords, secondsToWait } from './problems.js';
 
 /**
  * Show an error in the notices of a part of the page, in place of an earlier one.
@@ -12,10 +12,15 @@ import { inWords } from './problems.js';
 export function showError(part, error, tryAgain = null) {
   const notice = make('div', { className: 'notice' });
   notice.role = 'alert';
-  notice.append(make('p', { text: typeof error === 'string' ? error : inWords(error) }));
+  const words = make('p', { text: typeof error === 'string' ? error : inWords(error) });
+  notice.append(words);
   if (tryAgain) notice.append(makeAction('Try again', part, tryAgain));
   find(part, '.notices', HTMLElement).replaceChildren(notice);
   notice.scrollIntoView({ block: 'nearest' });
+
+  const seconds = secondsToWait(error);
+  if (seconds === null) return;
+  setTimeout(() => (words.textContent = inWords(error, { hasWaited: true })), 1000 * seconds);
 }
 
 /**

@@ -61,13 +61,23 @@ function parsed(body) {
 }
 
 /**
- * Return an error as a sentence or two.
+ * Return how many seconds to wait before what failed is tried again, or null if that was not said.
  * @param {unknown} error
  */
-export function inWords(error) {
+export function secondsToWait(error) {
+  return error instanceof ProblemError ? error.retryAfterSeconds : null;
+}
+
+/**
+ * Return an error as a sentence or two.
+ * @param {unknown} error
+ * @param {{ hasWaited?: boolean }} [since]
+ */
+export function inWords(error, { hasWaited = false } = {}) {
   if (error instanceof ProblemError) {
-    const seconds = error.retryAfterSeconds;
-    return seconds === null ? error.message : `${error.message} Wait ${duration(seconds)}.`;
+    const seconds = secondsToWait(error);
+    if (seconds === null) return error.message;
+    return `${error.message} ${hasWaited ? 'It can be tried again now' : `Wait ${duration(seconds)}`}.`;
   }
   if (error instanceof UnreachableError) return `${error.message} Check the connection.`;
   console.error(error);
@@ -79,5 +89,7 @@ export function inWords(error) {
  */
 function duration(seconds) {
   if (seconds < 100) return seconds === 1 ? '1 second' : `${seconds} seconds`;
-  return seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${Math.ceil(seconds / 3600)} hours`;
+  return seconds < 5400
+    ? `${Math.ceil(seconds / 60)} minutes`
+    : `${Math.ceil(seconds / 3600)} hours`;
 }

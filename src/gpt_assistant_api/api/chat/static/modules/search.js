@@ -13,6 +13,7 @@ const PAUSE_MS = 250;
 
 export class SearchBox extends HTMLElement {
   #input = find(this, 'input', HTMLInputElement);
+  #empty = findButton(this, '[data-clear]');
   #results = findElement(this, '.results');
   #list = findElement(this, 'ul');
   #hint = findElement(this, '.hint');
@@ -28,6 +29,7 @@ export class SearchBox extends HTMLElement {
     this.#input.addEventListener('input', () => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#begin(), PAUSE_MS);
+      this.#empty.hidden = !this.#input.value;
     });
     find(this, 'form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
@@ -38,6 +40,10 @@ export class SearchBox extends HTMLElement {
       if (event.key !== 'Escape' || !this.#input.value) return;
       event.preventDefault();
       this.clear();
+    });
+    this.#empty.addEventListener('click', () => {
+      this.clear();
+      this.#input.focus();
     });
     this.#more.addEventListener('click', () => void this.#search());
   }
@@ -62,6 +68,7 @@ export class SearchBox extends HTMLElement {
     this.#more.hidden = true;
     clearNotices(this);
     this.#results.hidden = !this.#words;
+    this.#empty.hidden = !this.#input.value;
     this.toggleAttribute('data-searching', Boolean(this.#words));
     if (this.#words) void this.#search();
   }
@@ -71,7 +78,7 @@ export class SearchBox extends HTMLElement {
     try {
       const page = await this.#api?.search(this.#words, this.#cursor, signal);
       if (!page || signal.aborted) return;
-      this.#list.append(...page.results.map(makeResult));
+      this.#list.append(...page.results.map((found) => makeResult(found, this.#words)));
       this.#cursor = page.next_cursor;
       this.#more.hidden = page.next_cursor === null;
       this.#hint.textContent = this.#list.children.length ? '' : 'Nothing was found.';
@@ -85,13 +92,30 @@ export class SearchBox extends HTMLElement {
   }
 }
 
-/** @param {Found} found */
-function makeResult({ message, thread_title: title, snippet }) {
+/**
+ * @param {Found} found
+ * @param {string} words
+ */
+function makeResult({ message, thread_title: title, snippet }, words) {
   const item = make('li');
   const link = make('a');
   link.href = addressOf(message.thread_id, message.message_id);
-  link.append(make('strong', { text: title }), make('span', { text: snippet }));
+  const text = make('span');
+  text.append(...marked(snippet, words));
+  link.append(make('strong', { text: title }), text);
   for (const part of link.children) part.setAttribute('dir', 'auto');
   item.append(link);
   return item;
+}
+
+/**
+ * Return a text in parts, with a mark around the beginning of each word that was searched for.
+ * @param {string} text
+ * @param {string} words
+ */
+function marked(text, words) {
+  const beginnings = words.match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+  if (beginnings.length === 0) return [text];
+  const parts = text.split(new RegExp(`(?<![\\p{L}\\p{N}])(${beginnings.join('|')})`, 'giu'));
+  return parts.map((part, index) => (index % 2 ? make('mark', { text: part }) : part));
 }

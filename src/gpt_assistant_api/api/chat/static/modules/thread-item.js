@@ -11,6 +11,7 @@ import { addressOf } from './routes.js';
 
 export class ThreadItem {
   #link;
+  #name;
   #actions;
 
   /**
@@ -22,6 +23,7 @@ export class ThreadItem {
     this.threadId = thread.thread_id;
     this.element = fromTemplate('thread-template');
     this.#link = findElement(this.element, 'a');
+    this.#name = findElement(this.#link, 'span');
     this.#link.setAttribute('href', addressOf(thread.thread_id));
     findButton(this.element, '[data-rename]').addEventListener('click', () => this.#edit());
     findButton(this.element, '[data-delete]').addEventListener('click', () => {
@@ -31,11 +33,11 @@ export class ThreadItem {
   }
 
   get title() {
-    return this.#link.textContent ?? '';
+    return this.#name.textContent ?? '';
   }
 
   set title(title) {
-    this.#link.textContent = this.#link.title = title;
+    this.#name.textContent = this.#link.title = title;
     findButton(this.element, '[data-rename]').ariaLabel = `Rename ${title}`;
     findButton(this.element, '[data-delete]').ariaLabel = `Delete ${title}`;
   }
