@@ -35,9 +35,19 @@ export class PictureTray extends HTMLElement {
     return files.filter((file) => file !== null).map((file) => file.file_id);
   }
 
-  clear() {
-    for (const chip of this.#chips) chip.dispose();
+  /** Take the pictures off, to be put on again or disposed of. */
+  take() {
+    const chips = [...this.#chips];
     this.#chips.clear();
+    this.#list.replaceChildren();
+    this.#changed();
+    return chips;
+  }
+
+  /** @param {Chip[]} chips */
+  put(chips) {
+    for (const chip of chips) this.#chips.add(chip);
+    this.#list.replaceChildren(...chips.map((chip) => chip.element));
     this.#changed();
   }
 
@@ -60,7 +70,7 @@ export class PictureTray extends HTMLElement {
 }
 
 /** One picture on its way. */
-class Chip {
+export class Chip {
   #api;
   #hooks;
   #abort = new AbortController();

@@ -1,13 +1,19 @@
 // Where a message is written: text, pictures, a quote; Send, or Stop while an answer is given.
 
 import { PictureTray } from './attachments.js';
+import { plainText } from './blocks.js';
 import { announce, find, findButton, findElement, growWithText, isPlainEnter } from './dom.js';
 import { clearNotices, showError } from './notices.js';
 
 /**
  * @typedef {import('./api.js').Message} Message
- * @typedef {{ prompt: string, file_ids: string[], reply_to?: number }} Written
+ * @typedef {import('./api.js').Question} Question
+ * @typedef {{ text: string, pictures: import('./attachments.js').Chip[],
+ *   quoted: Message | null }} Draft
  */
+
+/** @type {Draft} */
+const NOTHING = { text: '', pictures: [], quoted: null };
 
 export class MessageComposer extends HTMLElement {
   #form = find(this, 'form', HTMLFormElement);
@@ -15,17 +21,17 @@ export class MessageComposer extends HTMLElement {
   #tray = find(this, 'picture-tray', PictureTray);
   #send = findButton(this, '[data-send]');
   #stop = findButton(this, '[data-stop]');
-  #quoted = findElement(this, '.quoted');
+  #quotation = findElement(this, '.quoted');
   #grow = growWithText(this.#area);
   #sending = false;
   #working = false;
-  /** @type {Map<string, string>} */
+  /** @type {Map<string, Draft>} By the threads that they are for; a new one's has no name. */
   #drafts = new Map();
   #draft = '';
-  /** @type {number | null} */
-  #quotedId = null;
+  /** @type {Message | null} */
+  #quoted = null;
 
-  /** @type {(written: Written) => Promise<void>} */
+  /** @type {(question: Question) => Promise<void>} */
   onSend = async () => {};
   /** @type {() => Promise<void>} */
   onStop = async () => {};
@@ -58,14 +64,10 @@ export class MessageComposer extends HTMLElement {
 
   /** Drop everything that was written: whoever comes next may be somebody else. */
   forget() {
-    this.#drafts.clear();
+    this.#putAside();
+    for (const name of this.#drafts.keys()) this.#drop(name);
     this.#draft = '';
-    this.#area.value = '';
-    this.#tray.clear();
-    this.#removeQuote();
-    clearNotices(this);
-    this.#update();
-    this.#grow();
+    this.#takeUp();
   }
 
   /**
@@ -94,9 +96,7 @@ export class MessageComposer extends HTMLElement {
 
   /** @param {Message} message */
   quote(message) {
-    this.#quotedId = message.message_id;
-    this.#quoted.hidden = false;
-    findElement(this.#quoted, 'p').textContent = message.content.slice(0, 300) || 'A picture';
+    this.#setQuoted(message);
     this.focus();
   }
 
@@ -106,13 +106,9 @@ export class MessageComposer extends HTMLElement {
    */
   switchTo(name) {
     if (name === this.#draft) return;
-    this.#drafts.set(this.#draft, this.#area.value);
+    this.#putAside();
     this.#draft = name;
-    this.#area.value = this.#drafts.get(name) ?? '';
-    this.#removeQuote();
-    clearNotices(this);
-    this.#update();
-    this.#grow();
+    this.#takeUp();
   }
 
   focus() {
@@ -125,27 +121,48 @@ export class MessageComposer extends HTMLElement {
     this.#setSending(true);
     clearNotices(this);
     try {
-      const written = await this.#written();
-      if (!written) return;
-      await this.onSend(written);
-      this.#drafts.delete(draft);
-      this.#area.value = this.#drafts.get(this.#draft) ?? '';
-      this.#tray.clear();
-      this.#removeQuote();
+      const question = await this.#written();
+      if (!question) return;
+      await this.onSend(question);
+      this.#putAside();
+      this.#drop(draft);
+      this.#takeUp();
     } catch (error) {
-      showError(this, error, () => void this.#submit());
+      if (draft === this.#draft) showError(this, error, () => void this.#submit());
     } finally {
       this.#setSending(false);
-      this.#grow();
     }
   }
 
   /** Return what is to be sent once the pictures are there, or null if nothing is left of it. */
   async #written() {
+    const prompt = this.#area.value; // the reader may go to another thread while pictures upload
+    const thread = this.#draft && { thread_id: this.#draft };
+    const quote = this.#quoted && { reply_to: this.#quoted.message_id };
     const fileIds = await this.#tray.uploaded();
-    if (!this.#area.value.trim() && fileIds.length === 0) return null;
-    const quote = this.#quotedId === null ? {} : { reply_to: this.#quotedId };
-    return { prompt: this.#area.value, file_ids: fileIds, ...quote };
+    if (!prompt.trim() && fileIds.length === 0) return null;
+    return { prompt, file_ids: fileIds, ...thread, ...quote };
+  }
+
+  #putAside() {
+    const draft = { text: this.#area.value, pictures: this.#tray.take(), quoted: this.#quoted };
+    this.#drafts.set(this.#draft, draft);
+  }
+
+  #takeUp() {
+    const { text, pictures, quoted } = this.#drafts.get(this.#draft) ?? NOTHING;
+    this.#area.value = text;
+    this.#tray.put(pictures);
+    this.#setQuoted(quoted);
+    clearNotices(this);
+    this.#update();
+    this.#grow();
+  }
+
+  /** @param {string} name */
+  #drop(name) {
+    for (const chip of this.#drafts.get(name)?.pictures ?? []) chip.dispose();
+    this.#drafts.delete(name);
   }
 
   async #cancel() {
@@ -160,10 +177,17 @@ export class MessageComposer extends HTMLElement {
   }
 
   #removeQuote() {
-    if (this.#quotedId === null) return;
-    this.#quotedId = null;
-    this.#quoted.hidden = true;
+    if (!this.#quoted) return;
+    this.#setQuoted(null);
     this.focus();
+  }
+
+  /** @param {Message | null} message */
+  #setQuoted(message) {
+    this.#quoted = message;
+    this.#quotation.hidden = !message;
+    const text = message && plainText(message).slice(0, 300);
+    findElement(this.#quotation, 'p').textContent = text || 'A picture';
   }
 
   /** @param {boolean} sending */

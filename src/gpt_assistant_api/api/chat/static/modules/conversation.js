@@ -20,6 +20,8 @@ import { showsThread } from './routes.js';
  * @typedef {{ thread_id: string, title: string }} Heading
  */
 
+const NOT_SHOWN = -1;
+
 export class ChatConversation extends HTMLElement {
   log = find(this, 'message-log', MessageLog);
   composer = find(this, 'message-composer', MessageComposer);
@@ -145,17 +147,17 @@ export class ChatConversation extends HTMLElement {
     if (shown === this.#shown) this.#show(page);
   }
 
-  /** @param {import('./composer.js').Written} written */
-  async #ask(written) {
-    const shown = this.#shown;
-    const question = { ...written, ...(this.#threadId && { thread_id: this.#threadId }) };
+  /** @param {import('./api.js').Question} question */
+  async #ask(question) {
+    const isShown = (question.thread_id ?? null) === this.#threadId;
+    const shown = isShown ? this.#shown : NOT_SHOWN;
     try {
       const asked = await this.#client.ask(question, this.#askKeys.keyFor(question));
       this.#askKeys.forget();
       this.#begun(asked, shown);
     } catch (error) {
       const isBusy = error instanceof ProblemError && error.code === 'thread_busy';
-      if (isBusy) await this.#reload(); // somebody asked elsewhere: show that
+      if (isBusy && isShown) await this.#reload(); // somebody asked elsewhere: show that
       throw error;
     }
   }
