@@ -6,7 +6,10 @@ import secrets
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures.certificates",
     "tests.fixtures.databases",
+    "tests.fixtures.pgbouncer",
+    "tests.fixtures.postgresql_nodes",
     "tests.fixtures.program",
     "tests.fixtures.redis",
     "tests.fixtures.s3",

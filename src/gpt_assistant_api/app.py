@@ -90,7 +90,9 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(db.lock_for_server(settings.effective_database_url))
-        database = await db.open_database(settings.effective_database_url)
+        database = await db.open_database(
+            settings.effective_database_url, max_connections=settings.database_connections
+        )
         stack.push_async_callback(database.close)
         blobs = open_blobs(settings.effective_files_url)
         engine = await stack.enter_async_context(open_engine(settings.effective_redis_url))

@@ -55,7 +55,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="The folder of the embedded default.")
     database_url: str | None = Field(
         None,
-        description="sqlite:///path or postgresql://user@host/name. Default: a file in DATA_DIR.",
+        description="sqlite:///path or postgresql://user:password@host/name?sslmode=... "
+        "Default: a file in DATA_DIR.",
+    )
+    database_connections: int = Field(
+        20, ge=2, le=1_000, description="How many connections to PostgreSQL one process keeps."
     )
     files_url: str | None = Field(
         None, description="Where files are: file:///path, s3://bucket, ... Default: in DATA_DIR."

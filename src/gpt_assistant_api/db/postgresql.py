@@ -4,25 +4,32 @@ import asyncio
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
 
 from gpt_assistant_api.db.database import Conflict, check_within_time
 from gpt_assistant_api.db.parameters import bind
-from gpt_assistant_api.domain.errors import ConfigurationError, UnavailableError
+from gpt_assistant_api.db.postgresql_url import (
+    COMMAND_SECONDS,
+    CONNECT_SECONDS,
+    PostgresAddress,
+    explained,
+    parse,
+)
+from gpt_assistant_api.domain.errors import UnavailableError
 
-try:
-    import asyncpg
-except ImportError:
-    raise ConfigurationError(
-        "DATABASE_URL is for PostgreSQL, which needs: pip install 'gpt-assistant-api[postgres]'."
-    ) from None
-
-CONNECT_SECONDS: Final = 5.0
-COMMAND_SECONDS: Final = 30.0
+BEGIN_SECONDS: Final = 3.0
 CLEANUP_SECONDS: Final = 5.0
+CACHED_STATEMENTS: Final = 200
 
-_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# What a lost program leaves open must not hold its locks for hours. Said in each transaction, and
+# not once for the session: behind a pooler a session is nobody's.
+_LIMITS: Final = (
+    "; SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'"
+    "; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+)
+_READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_LIMITS}"
+_WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{_LIMITS}"
 
 # A row that another probe is writing at this moment shows as much as one of our own.
 _CHECK: Final = (
@@ -30,11 +37,6 @@ _CHECK: Final = (
     " (SELECT version_num FROM alembic_version FOR UPDATE SKIP LOCKED)"
 )
 
-_MISCONFIGURED = (
-    asyncpg.ClientConfigurationError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError)
 _OVERTAKEN = (asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
 _TROUBLES = (
@@ -43,9 +45,11 @@ _TROUBLES = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.PostgresSystemError,
-    asyncpg.InvalidTransactionStateError,  # after a failover to a server that only reads
+    asyncpg.InvalidTransactionStateError,
     asyncpg.InternalClientError,
-    *_MISCONFIGURED,
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
 )
 
 
@@ -61,12 +65,19 @@ class PostgresDatabase:
     @classmethod
     async def open(cls, url: str, *, max_connections: int) -> "PostgresDatabase":
         """Connect. Raises ConfigurationError or UnavailableError."""
+        address = parse(url)
+        cached_statements = await _cached_statements(address)
+
+        async def connect_somewhere(*_: object, **__: object) -> Any:
+            return await address.connect(cached_statements=cached_statements)
+
         try:
             pool = await asyncpg.create_pool(
-                min_size=1, max_size=max_connections, reset=_keep_as_it_is, **_options(url)
-            )
+                min_size=1, max_size=max_connections, connect=connect_somewhere,
+                reset=_keep_as_it_is,
+            )  # fmt: skip
         except Exception as error:
-            raise _at_start(error) from error
+            raise explained(error) or _translated(error) from error
         return cls(pool)
 
     def read(self) -> "_Block":
@@ -91,9 +102,30 @@ class PostgresDatabase:
         except TimeoutError:
             self._pool.terminate()
 
-    async def acquire(self) -> Any:
-        """Take a connection out of the pool, or a new one."""
-        return await self._pool.acquire(timeout=CONNECT_SECONDS)
+    async def begin(self, statement: str) -> Any:
+        """Return a connection on which a transaction has begun.
+
+        When that fails, nothing is lost yet, and it is tried once more on a new connection: a
+        server that was restarted, or a network that went away, breaks all of the old ones.
+        """
+        connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        try:
+            await self._execute(connection, statement)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await self._pool.expire_connections()
+            connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+            await self._execute(connection, statement)
+        return connection
+
+    async def _execute(self, connection: Any, begin: str) -> None:
+        try:
+            await connection.execute(begin, timeout=BEGIN_SECONDS)
+        except Exception:
+            await self._discard(connection)
+            raise
+        except BaseException:
+            self.abandon(connection)
+            raise
 
     async def release(self, connection: Any) -> None:
         """Give a connection back whose transaction has ended."""
@@ -109,8 +141,13 @@ class PostgresDatabase:
         try:
             await connection.execute("ROLLBACK", timeout=CLEANUP_SECONDS)
         except Exception:  # whatever it is, this connection is not used again
-            with suppress(asyncpg.InterfaceError):  # it has left the pool by itself
-                connection.terminate()
+            await self._discard(connection)
+        else:
+            await self._pool.release(connection)
+
+    async def _discard(self, connection: Any) -> None:
+        with suppress(asyncpg.InterfaceError):  # it has left the pool by itself
+            connection.terminate()
         await self._pool.release(connection)
 
 
@@ -127,17 +164,9 @@ class _Block:
 
     async def __aenter__(self) -> Self:
         try:
-            connection = await self._database.acquire()
+            self._connection = await self._database.begin(self._begin)
         except Exception as error:
-            raise _translated(error) from error
-        try:
-            await connection.execute(self._begin)
-        except BaseException as error:
-            self._database.abandon(connection)
-            if isinstance(error, Exception):
-                raise _translated(error) from error
-            raise
-        self._connection = connection
+            raise _not_begun(error) from error
         return self
 
     async def __aexit__(
@@ -194,37 +223,42 @@ class _Block:
 
 async def connect(url: str, *, command_seconds: float = COMMAND_SECONDS) -> Any:
     """Open one connection of its own. Raises ConfigurationError or UnavailableError."""
+    address = parse(url)
     try:
-        return await asyncpg.connect(**_options(url) | {"command_timeout": command_seconds})
+        return await address.connect(cached_statements=0, command_seconds=command_seconds)
     except Exception as error:
-        raise _at_start(error) from error
+        raise explained(error) or _translated(error) from error
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Return what asyncpg takes; `?pgbouncer=true` is the same as `?statement_cache_size=0`."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    pooled = query.pop("pgbouncer", "").lower() in {"1", "true"}
-    cached = query.pop("statement_cache_size", "0" if pooled else "200")
-    if not cached.isdigit():
-        raise ConfigurationError("statement_cache_size in DATABASE_URL must be a number.")
-    return {
-        "dsn": urlunsplit(parts._replace(query=urlencode(query))),
-        "statement_cache_size": int(cached),
-        "timeout": CONNECT_SECONDS,
-        "command_timeout": COMMAND_SECONDS,
-    }
+async def _cached_statements(address: PostgresAddress) -> int:
+    """Return how many statements are kept prepared: none behind a pooler that shares sessions.
+
+    A pooler tells the client a process number of its own making. Raises ConfigurationError or
+    UnavailableError.
+    """
+    try:
+        connection = await address.connect(cached_statements=0)
+        try:
+            is_direct = connection.get_server_pid() == await connection.fetchval(
+                "SELECT pg_backend_pid()"
+            )
+        finally:
+            await connection.close(timeout=CLEANUP_SECONDS)
+    except Exception as error:
+        raise explained(error) or _translated(error) from error
+    if address.cached_statements is not None:
+        return address.cached_statements
+    return CACHED_STATEMENTS if is_direct else 0
 
 
 async def _keep_as_it_is(connection: Any) -> None:
     """Spare the round trip by which asyncpg resets a session: ours never change theirs."""
 
 
-def _at_start(error: Exception) -> Exception:
-    if isinstance(error, _MISCONFIGURED):
-        return ConfigurationError(
-            f"PostgreSQL does not accept DATABASE_URL: {type(error).__name__}."
-        )
+def _not_begun(error: Exception) -> Exception:
+    # A server that has become a standby says by an error of its own that it takes no writes.
+    if isinstance(error, asyncpg.PostgresError):
+        return _does_not_answer()
     return _translated(error)
 
 
@@ -236,8 +270,12 @@ def _translated(error: Exception) -> Exception:
             "Another write was in the way.", code="database_unavailable", retry_after_seconds=1
         )
     if isinstance(error, _TROUBLES) or _is_lost(error):
-        return UnavailableError("The database does not answer.", code="database_unavailable")
+        return _does_not_answer()
     return error
+
+
+def _does_not_answer() -> UnavailableError:
+    return UnavailableError("The database does not answer.", code="database_unavailable")
 
 
 def _is_lost(error: Exception) -> bool:
