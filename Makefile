@@ -21,12 +21,13 @@ export UV_SYSTEM_CERTS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test promises lint format types docs lock lock-check clean
+.PHONY: help run test promises bench lint format types docs lock lock-check clean
 
 help:
 	@echo "make run     start the server (http://127.0.0.1:8000)"
 	@echo "make test    run the tests"
 	@echo "make promises    run the long checks; ARGS=--full at full length, which takes hours"
+	@echo "make bench   measure the speed; ARGS=--quick, ARGS=\"S1 S2\", ARGS=--litellm"
 	@echo "make lint types lock-check    the other checks; make format docs lock    repair them"
 
 run: $(INSTALLED)
@@ -37,6 +38,9 @@ test: $(DEV)
 
 promises: $(DEV)
 	@$(BIN)/python -m pytest promises -n logical $(ARGS)
+
+bench: $(DEV)
+	@UV=$(UV) $(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check

@@ -1,0 +1,1 @@
+"""How fast the program is, beside reference points that are measured in the same run."""
