@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 
     requests_per_minute: int = Field(0, ge=0, description="Per user and per key. 0: no limit.")
     concurrent_runs: int = Field(0, ge=0, description="Unfinished runs per user. 0: no limit.")
-    tokens_per_day: int = Field(0, ge=0, description="Per user, in any 24 hours. 0: no limit.")
+    tokens_per_day: int = Field(0, ge=0, description="Per user and day of UTC. 0: no limit.")
     max_upload_bytes: int = Field(
         20 * 1024 * 1024, ge=1024, description="The largest request body, files included."
     )

@@ -212,6 +212,7 @@ OPERATIONS: dict[str, tuple[int, Targets]] = {
     "get_run": (200, of_run()),
     "watch_run": (200, of_run()),
     "cancel_run": (409, of_run((409, "run_ended"))),
+    "get_usage": (200, of_user()),
     "export_user": (200, of_user((404, "user_not_found"))),
     "delete_user": (204, of_user((404, "user_not_found"))),
     "get_health": (200, plain()),

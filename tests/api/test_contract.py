@@ -18,7 +18,8 @@ CASES = int(os.environ.get("CONTRACT_CASES", "15"))
 SEED = int(os.environ.get("CONTRACT_SEED", "20261124"))
 
 # Requests that fit the description and still cannot be served, for what no schema can say: a cursor
-# or a position must be one that was given, a body must name a user, bytes must be an image.
+# or a position must be one that was given, a body must name a user, bytes must be an image, days
+# have an order.
 ALSO_REFUSED = {
     "ask": [404, 409, 415, 422],
     "regenerate": [404, 409, 415, 422],
@@ -28,6 +29,7 @@ ALSO_REFUSED = {
     "list_messages_with_files": [404, 422],
     "search_messages": [422],
     "watch_run": [404, 422],
+    "get_usage": [422],
 }
 
 

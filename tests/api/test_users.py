@@ -80,6 +80,7 @@ async def test_an_export_holds_all_of_a_user_and_nothing_of_another(
             "files/cat.png",
             "runs.jsonl",
             f"threads/{thread_id}.jsonl",
+            "usage.jsonl",
             "user.json",
         ]
         everything = b"".join(archive.read(name) for name in archive.namelist())

@@ -51,10 +51,11 @@ class Installation:
 
 def make_installation(folder: Path) -> Installation:
     """Have a server lived in, and stop it."""
+    key = run(folder, "keys", "create", "app").out.strip()
     with ModelServerSimulation() as upstream, serving(folder, **fast_model(upstream)) as server:
-        live_in(server)
+        live_in(server, key)
         server.stop()
-    return Installation(folder, run(folder, "keys", "create", "app").out.strip())
+    return Installation(folder, key)
 
 
 def fast_model(upstream: ModelServerSimulation) -> dict[str, str]:
@@ -86,20 +87,21 @@ def _bearing(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def live_in(server: Server) -> None:
+def live_in(server: Server, key: str) -> None:
     """Ask, show pictures, branch, quote, and delete the newest thread."""
     for number in range(3):
-        asked = ask(server.url, f"Question {number}: why ünïcode 🐝?", make_picture(number))
+        asked = ask(server.url, f"Question {number}: why ünïcode 🐝?", make_picture(number), key)
         thread = {"thread_id": asked["thread_id"]}
-        ask(server.url, "And?", **thread, reply_to=str(asked["message"]["message_id"]))
+        ask(server.url, "And?", key=key, **thread, reply_to=str(asked["message"]["message_id"]))
         edited = httpx2.post(
             f"{server.url}/regenerate",
             json={"user_id": "ada", "new_prompt": "Why though?", **thread},
-            headers={"Idempotency-Key": f"key-{number}-0123456789"},
+            headers={"Idempotency-Key": f"key-{number}-0123456789", **_bearing(key)},
         )
         assert edited.status_code == 200, edited.text
-    last = ask(server.url, "Soon forgotten.")
-    assert httpx2.delete(f"{server.url}/threads/ada/{last['thread_id']}").status_code in {200, 204}
+    last = ask(server.url, "Soon forgotten.", key=key)
+    path = f"{server.url}/threads/ada/{last['thread_id']}"
+    assert httpx2.delete(path, headers=_bearing(key)).status_code == 204
 
 
 def everything(url: str, key: str) -> list[Any]:

@@ -17,8 +17,14 @@ Query = Callable[[Any], Awaitable[Any]]
 MESSAGES = 3_000
 """The messages 1..3000 of `thread_0` are one branch, and every second one has a run that ended."""
 
-_TABLES = {"messages", "m", "threads", "t", "runs", "r", "files", "message_files"}
-_SORTED = ("WITH RECURSIVE", "status IN ('queued', 'in_progress')", " IN (SELECT", "IN :")
+_TABLES = {
+    *("messages", "m", "threads", "t", "runs", "r", "files", "message_files"),
+    *("daily_usage", "daily_key_usage"),
+}
+_SORTED = (
+    *("WITH RECURSIVE", "status IN ('queued', 'in_progress')", " IN (SELECT", "IN :"),
+    "day BETWEEN :first AND :last",
+)
 """What bounds a result by other means than an index in the order that is wanted: sort it freely."""
 
 _NUMBERS = (

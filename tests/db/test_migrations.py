@@ -125,8 +125,8 @@ def statements(path: Path) -> set[str]:
         " ('alembic_version', 'sqlite_sequence')"
     ).fetchall()
     connection.close()
-    # The order of a table's constraints is the only thing that may differ.
-    return {" ".join(sorted(re.findall(r"[^\s,]+", sql))) for (sql,) in rows}
+    # The order of a table's columns and constraints is the only thing that may differ.
+    return {" ".join(sorted(re.findall(r"[^\s,()]+|[()]", sql))) for (sql,) in rows}
 
 
 def test_the_migrations_add_up_to_the_tables_on_sqlite(

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from gpt_assistant_api.db import Database, Tx, runs, threads
+from gpt_assistant_api.db import Database, Tx, runs, threads, usage
 from gpt_assistant_api.domain.runs import Run, RunError, Usage
+from gpt_assistant_api.domain.usage import Used
 from tests.db.builders import NOON
 from tests.db.trees import add, make_thread
 
@@ -52,8 +53,8 @@ async def test_a_run_is_claimed_again_and_again_until_one_attempt_ends_it(
         assert await runs.cancel_run(tx, "run_1", NOON) is None
         assert await runs.claim_run(tx, "run_1", model="sim", started_at=NOON) is None
         assert not await runs.hold_attempt(tx, "run_1", 2)
-        assert await runs.count_tokens_since(tx, "ada", NOON) == 3
-        assert await runs.count_tokens_since(tx, "ada", NOON + timedelta(seconds=1)) == 0
+        used = await usage.fetch_usage(tx, "ada", NOON.date(), NOON.date())
+        assert used == {NOON.date(): Used(1, 1, 2, 3)}
 
 
 async def test_only_the_active_run_of_a_thread_can_be_claimed(database: Database) -> None:

@@ -1,13 +1,16 @@
 """Queries on `runs`. Every write names the attempt or the status that it builds on."""
 
+import dataclasses
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gpt_assistant_api.db import messages, threads
+from gpt_assistant_api.db import usage as usages
 from gpt_assistant_api.db.database import Tx
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import EndStatus, Run, RunError, Usage
+from gpt_assistant_api.domain.usage import Used
 
 _COLUMNS = (
     "run_id, thread_id, user_id, message_id, reply_to, status, attempt, model, input_tokens,"
@@ -38,12 +41,12 @@ def _run(row: Mapping[str, Any]) -> Run:
     )
 
 
-async def insert_run(tx: Tx, run: Run) -> None:
-    """Store a queued run."""
+async def insert_run(tx: Tx, run: Run, *, key_id: str | None = None) -> None:
+    """Store a queued run, with the key that it was asked for with."""
     await tx.execute(
         "INSERT INTO runs (run_id, thread_id, user_id, message_id, reply_to, status, attempt,"
-        " created_at) VALUES (:run_id, :thread_id, :user_id, :message_id, :reply_to, :status,"
-        " :attempt, :created_at)",
+        " created_at, key_id) VALUES (:run_id, :thread_id, :user_id, :message_id, :reply_to,"
+        " :status, :attempt, :created_at, :key_id)",
         run_id=run.run_id,
         thread_id=run.thread_id,
         user_id=run.user_id,
@@ -52,6 +55,7 @@ async def insert_run(tx: Tx, run: Run) -> None:
         status=run.status,
         attempt=run.attempt,
         created_at=run.created_at,
+        key_id=key_id,
     )
 
 
@@ -106,7 +110,8 @@ async def end_run(
 ) -> Run | None:
     """Move an unfinished run to its end, or return None when it has one or the attempt is old.
 
-    `attempt=None` is for who may end a run without executing it: a cancel.
+    `attempt=None` is for who may end a run without executing it: a cancel. What the run used is
+    counted for its user and its key.
     """
     fence = "AND attempt = :attempt AND status = 'in_progress'" if attempt is not None else ""
     row = await tx.fetch_one(
@@ -114,7 +119,7 @@ async def end_run(
         " input_tokens = :input_tokens, output_tokens = :output_tokens,"
         " total_tokens = :total_tokens, error_code = :error_code, error_detail = :error_detail,"
         " retry_after_seconds = :retry_after_seconds WHERE run_id = :run_id"
-        f" AND status IN ('queued', 'in_progress') {fence} RETURNING {_COLUMNS}",
+        f" AND status IN ('queued', 'in_progress') {fence} RETURNING {_COLUMNS}, key_id",
         run_id=run_id,
         status=status,
         ended_at=ended_at,
@@ -127,7 +132,14 @@ async def end_run(
         retry_after_seconds=error.retry_after_seconds if error else None,
         **({"attempt": attempt} if attempt is not None else {}),
     )
-    return _run(row) if row else None
+    if row is None:
+        return None
+    run, day = _run(row), ended_at.astimezone(UTC).date()
+    tokens = dataclasses.asdict(usage) if usage else {}
+    await usages.add_usage(tx, run.user_id, day, Used(runs=1, **tokens))
+    if usage and row["key_id"]:
+        await usages.add_key_tokens(tx, row["key_id"], day, usage.total_tokens, run_id=run_id)
+    return run
 
 
 async def cancel_run(tx: Tx, run_id: str, ended_at: datetime) -> tuple[Run, Message] | None:
@@ -202,14 +214,3 @@ async def fetch_runs_of_user(
         **({"created_at": moment, "run_id": run_id} if after else {}),
     )
     return [_run(row) for row in rows]
-
-
-async def count_tokens_since(tx: Tx, user_id: str, since: datetime) -> int:
-    """Return how many tokens a user's runs used since then."""
-    row = await tx.fetch_one(
-        "SELECT COALESCE(SUM(total_tokens), 0) AS tokens FROM runs"
-        " WHERE user_id = :user_id AND created_at >= :since",
-        user_id=user_id,
-        since=since,
-    )
-    return int(row["tokens"]) if row else 0

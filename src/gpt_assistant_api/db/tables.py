@@ -7,6 +7,9 @@ on PostgreSQL.
 A thread is deleted by one statement, whose cascades have an index for every reference they
 follow. `parent_id` has no action of its own: a chain of messages would cascade one level deeper
 with each message, while a check at the end of the statement finds the whole tree gone.
+
+What was used refers to nothing: it outlives the runs that used it. A reference to the user would
+also have the end of a run wait for whoever erases the user, who waits for that run's thread.
 """
 
 import sqlalchemy as sa
@@ -91,7 +94,7 @@ files = sa.Table(
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
-    sa.Index(None, "user_id", "file_id"),
+    sa.Index(None, "user_id", "file_id", "size_bytes"),
     sa.Index(
         "ix_files_unclaimed",
         "created_at",
@@ -133,6 +136,7 @@ runs = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("started_at", Moment),
     sa.Column("ended_at", Moment),
+    sa.Column("key_id", sa.Text),
     sa.CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')",
         name="status",
@@ -147,6 +151,32 @@ runs = sa.Table(
         sqlite_where=sa.text("status IN ('queued', 'in_progress')"),
         postgresql_where=sa.text("status IN ('queued', 'in_progress')"),
     ),
+    sa.Index(
+        "ix_runs_unfinished_of_key",
+        "key_id",
+        sqlite_where=sa.text("status IN ('queued', 'in_progress')"),
+        postgresql_where=sa.text("status IN ('queued', 'in_progress')"),
+    ),
+)
+
+daily_usage = sa.Table(
+    "daily_usage",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("runs", Number, nullable=False),
+    sa.Column("input_tokens", Number, nullable=False),
+    sa.Column("output_tokens", Number, nullable=False),
+    sa.Column("total_tokens", Number, nullable=False),
+)
+
+daily_key_usage = sa.Table(
+    "daily_key_usage",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True),
+    sa.Column("total_tokens", Number, nullable=False),
 )
 
 api_keys = sa.Table(

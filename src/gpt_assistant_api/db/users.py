@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from gpt_assistant_api.db import usage
 from gpt_assistant_api.db.database import Tx
 
 
@@ -25,6 +26,9 @@ async def user_exists(tx: Tx, user_id: str) -> bool:
 
 
 async def delete_user(tx: Tx, user_id: str) -> bool:
-    """Delete a user with all threads, messages, runs and file records; False if unknown."""
+    """Delete a user with all threads, messages, runs, file records and usage; False if unknown."""
     await tx.execute("DELETE FROM idempotency_keys WHERE user_id = :user_id", user_id=user_id)
-    return await tx.execute("DELETE FROM users WHERE user_id = :user_id", user_id=user_id) > 0
+    deleted = await tx.execute("DELETE FROM users WHERE user_id = :user_id", user_id=user_id)
+    # Afterwards, when no run of the user is left that could end and count.
+    await usage.delete_usage(tx, user_id)
+    return deleted > 0

@@ -21,6 +21,11 @@ class Actor:
     credential_id: str
     user_id: str | None = None
 
+    @property
+    def key_id(self) -> str | None:
+        """The id of the key that speaks, or None."""
+        return self.credential_id if self.kind == "key" else None
+
     def may_act_for(self, user_id: str | None) -> bool:
         """Tell whether this actor may touch what belongs to `user_id` (None: to nobody yet)."""
         return self.kind != "user" or self.user_id == user_id

@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from gpt_assistant_api import db
-from gpt_assistant_api.db import files, idempotency, messages, runs, threads, users
+from gpt_assistant_api.db import files, idempotency, messages, runs, threads, usage, users
 from gpt_assistant_api.domain.asks import Ask, Asked, Regenerate, RunLimits
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import (
@@ -20,6 +19,7 @@ from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import IfBusy, Run
 from gpt_assistant_api.domain.threads import Thread, title_from
+from gpt_assistant_api.domain.usage import seconds_to_next_day
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
 
@@ -53,7 +53,7 @@ async def ask(
             tx, thread, request.prompt, attached, parent_id=thread.head_id,
             reply_to=request.reply_to,
         )  # fmt: skip
-        asked = await _queue_answer(tx, thread, question, busy=busy)
+        asked = await _queue_answer(tx, thread, question, busy=busy, key_id=actor.key_id)
         return _Stored(asked, not busy, stopped)
 
     return await _once(database, engine, limits, user_id, request, store)
@@ -78,7 +78,7 @@ async def regenerate(
                 tx, thread, request.new_prompt, original.files, parent_id=original.parent_id,
                 reply_to=original.reply_to,
             )  # fmt: skip
-        asked = await _queue_answer(tx, thread, question, busy=busy)
+        asked = await _queue_answer(tx, thread, question, busy=busy, key_id=actor.key_id)
         return _Stored(asked, not busy, stopped)
 
     return await _once(database, engine, limits, user_id, request, store)
@@ -153,12 +153,12 @@ async def _check_limits(tx: db.Tx, user_id: str, limits: RunLimits) -> None:
                 retry_after_seconds=5,
             )
     if limits.tokens_per_day:
-        used = await runs.count_tokens_since(tx, user_id, utc_now() - timedelta(days=1))
-        if used >= limits.tokens_per_day:
+        now = utc_now()
+        if await usage.count_tokens(tx, user_id, now.date()) >= limits.tokens_per_day:
             raise RateLimitedError(
-                "This user's tokens of the last 24 hours are used up.",
+                "This user's tokens of today are used up; the next day begins at midnight UTC.",
                 code="too_many_tokens",
-                retry_after_seconds=3_600,
+                retry_after_seconds=seconds_to_next_day(now),
             )
 
 
@@ -262,7 +262,9 @@ async def _append_question(
     return question
 
 
-async def _queue_answer(tx: db.Tx, thread: Thread, question: Message, *, busy: bool) -> Asked:
+async def _queue_answer(
+    tx: db.Tx, thread: Thread, question: Message, *, busy: bool, key_id: str | None
+) -> Asked:
     now = utc_now()
     run_id = new_id("run")
     answer = await messages.insert_message(
@@ -282,7 +284,7 @@ async def _queue_answer(tx: db.Tx, thread: Thread, question: Message, *, busy: b
         run_id, thread.thread_id, thread.user_id, answer.message_id, question.message_id,
         "queued", 0, None, None, None, now, None, None,
     )  # fmt: skip
-    await runs.insert_run(tx, run)
+    await runs.insert_run(tx, run, key_id=key_id)
     thread = replace(
         thread,
         head_id=answer.message_id,

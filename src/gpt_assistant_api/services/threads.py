@@ -5,11 +5,12 @@ from datetime import datetime
 
 from gpt_assistant_api import db
 from gpt_assistant_api.blobs import Blobs, keys_of
-from gpt_assistant_api.db import files, messages, runs, threads
+from gpt_assistant_api.db import files, messages, runs, threads, usage
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import NotFoundError
 from gpt_assistant_api.domain.messages import Branch, Message
 from gpt_assistant_api.domain.threads import Thread, checked_title
+from gpt_assistant_api.domain.usage import Used
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
 
@@ -150,16 +151,19 @@ async def delete_thread(
 ) -> None:
     """Delete the thread with its messages, runs and the files that only it uses.
 
-    A run of it is stopped; nothing of it comes back. Raises NotFoundError.
+    A run of it is stopped; nothing of it comes back. What was used stays used. Raises
+    NotFoundError.
     """
     user_id = actor.act_for(user_id)
     async with database.write() as tx:
         if await threads.lock_thread(tx, thread_id, user_id=user_id) is None:
             raise _no_thread()
         unfinished = await runs.fetch_unfinished_of_thread(tx, thread_id, user_id=user_id)
-        used = await files.fetch_file_ids_in(tx, thread_id)
+        attached = await files.fetch_file_ids_in(tx, thread_id)
         await threads.delete_thread(tx, thread_id, user_id=user_id)
-        file_ids = await files.delete_unused(tx, used)
+        file_ids = await files.delete_unused(tx, attached)
+        if unfinished:
+            await usage.add_usage(tx, user_id, utc_now().date(), Used(runs=len(unfinished)))
     for run in unfinished:
         await engine.drop_run(run)
     await blobs.delete(key for file_id in file_ids for key in keys_of(file_id))

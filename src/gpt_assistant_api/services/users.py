@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from collections.abc import AsyncGenerator, AsyncIterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from gpt_assistant_api import db
 from gpt_assistant_api.archive import Member, zip_stream
 from gpt_assistant_api.blobs import Blobs, keys_of, original_key
-from gpt_assistant_api.db import files, messages, runs, threads, users
+from gpt_assistant_api.db import files, messages, runs, threads, usage, users
 from gpt_assistant_api.domain.archives import UniqueNames
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import NotFoundError
@@ -27,7 +27,8 @@ async def export_user(
     """Return everything of a user as a ZIP that is made while it is sent.
 
     `user.json`, a JSON Lines file a thread (the thread, then its messages, oldest first),
-    `runs.jsonl`, `files.jsonl` and the files. Raises NotFoundError before the first byte.
+    `runs.jsonl`, `usage.jsonl` (its days), `files.jsonl` and the files. Raises NotFoundError before
+    the first byte.
     """
     user_id = actor.act_for(user_id)
     async with database.read() as tx:
@@ -61,6 +62,7 @@ async def _members(
         name = f"threads/{thread.thread_id}.jsonl"
         yield Member(name, thread.updated_at, _thread_lines(database, thread))
     yield Member("runs.jsonl", now, _run_lines(database, user_id))
+    yield Member("usage.jsonl", now, _usage_lines(database, user_id))
     yield Member("files.jsonl", now, _file_lines(database, user_id))
     names = UniqueNames()
     async for file in _files(database, user_id):
@@ -109,6 +111,13 @@ async def _run_lines(database: db.Database, user_id: str) -> AsyncGenerator[byte
         if len(page) < _PAGE:
             return
         after = (page[-1].created_at, page[-1].run_id)
+
+
+async def _usage_lines(database: db.Database, user_id: str) -> AsyncGenerator[bytes, None]:
+    async with database.read() as tx:
+        days = await usage.fetch_usage(tx, user_id, date.min, date.max)
+    for day, used in days.items():
+        yield _line({"day": day.isoformat(), **dataclasses.asdict(used)})
 
 
 async def _file_lines(database: db.Database, user_id: str) -> AsyncGenerator[bytes, None]:

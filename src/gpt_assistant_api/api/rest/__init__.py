@@ -19,6 +19,7 @@ from gpt_assistant_api.api.rest import (
     problems,
     runs,
     threads,
+    usage,
     users,
 )
 from gpt_assistant_api.api.rest.methods import PathMethods
@@ -65,7 +66,7 @@ def create_app(*, telemetry: dict[str, Any], home: WebPage) -> FastAPI:
         separate_input_output_schemas=False,
     )
     problems.install(app)
-    for module in (asks, threads, messages, runs, files, users, operations, docs, pages):
+    for module in (asks, threads, messages, runs, files, usage, users, operations, docs, pages):
         app.include_router(module.routes)
     _complete_description(app)
     app.state.pages = pages.Pages({"/": home, "/docs": docs.docs_page()})

@@ -42,6 +42,7 @@ RULES: Final[dict[str, Rule]] = {
     "get_run": Rule.CALLER,
     "watch_run": Rule.CALLER,
     "cancel_run": Rule.CALLER,
+    "get_usage": Rule.CALLER,
     "export_user": Rule.CALLER,
     "delete_user": Rule.CALLER,
     "get_health": Rule.PUBLIC,

@@ -1,6 +1,7 @@
 """The shapes that the conversation API gives. A field that has no value is null, not absent."""
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,8 @@ from gpt_assistant_api.domain.files import File
 from gpt_assistant_api.domain.messages import Message, MessageStatus, Role
 from gpt_assistant_api.domain.runs import Run, RunStatus
 from gpt_assistant_api.domain.threads import Thread
+from gpt_assistant_api.domain.usage import total
+from gpt_assistant_api.services.usage import UserUsage
 
 _MESSAGE_ID = 42
 _THREAD_ID = "thread_5d41402abc4b2a76b9719d911017c592"
@@ -294,3 +297,37 @@ class ReadinessOut(Shape):
         examples=[{"database": "ok", "files": "ok", "engine": "ok"}],
         description="`ok`, or the code of what is wrong.",
     )
+
+
+class UsedOut(Shape):
+    """Runs that ended, and the tokens that the model server counted for them."""
+
+    runs: int = Field(description="However they ended.", examples=[3])
+    input_tokens: int = Field(examples=[360])
+    output_tokens: int = Field(examples=[240])
+    total_tokens: int = Field(examples=[600])
+
+
+class DayOut(UsedOut):
+    """What was used on one day of UTC."""
+
+    day: date = Field(examples=["2026-11-24"])
+
+
+class UserUsageOut(Shape):
+    """What a user used on every day of a range, together, and stores now."""
+
+    user_id: str = Field(examples=["ada"])
+    days: list[DayOut] = Field(description="Every day of the range, the first one first.")
+    total: UsedOut
+    stored_bytes: int = Field(description="Of all files of the user.", examples=[204_800])
+
+    @classmethod
+    def of(cls, usage: UserUsage) -> "UserUsageOut":
+        """Return the shape of what the service tells."""
+        return cls(
+            user_id=usage.user_id,
+            days=[DayOut(day=day, **asdict(used)) for day, used in usage.days.items()],
+            total=UsedOut(**asdict(total(usage.days.values()))),
+            stored_bytes=usage.stored_bytes,
+        )
