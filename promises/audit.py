@@ -13,7 +13,7 @@ The invariants are those that the program promises after every fault, crash and 
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,7 @@ from promises.load import Person
 from promises.markers import fails, is_answer, marker_of, users_in
 
 _PATIENCE_SECONDS = 60.0
+_AT_A_TIME = 20
 _ENDS = {
     "completed": "run.completed",
     "incomplete": "run.completed",
@@ -80,8 +81,7 @@ async def audit(
     try:
         unfinished = await _settle(database)
         live = [asked for asked in ledger.acknowledged if asked.thread_id not in ledger.deleting]
-        for asked in live:
-            await by_id[asked.user_id].follow(asked)
+        await _together(by_id[asked.user_id].follow(asked) for asked in live)
         stored = await _read_all(database)
         wrong = [*ledger.wrong, *(f"I4 {run_id} does not end" for run_id in unfinished)]
         wrong += [*_at_any_time(ledger, stored), *_unfinished(stored)]
@@ -97,6 +97,17 @@ async def audit(
     attempts = sum(row["attempt"] > 1 for row in stored.runs.values())
     figures = {**ledger.figures(), **runs, "runs begun again": attempts}
     return Audit(wrong, figures | {"messages": len(stored.messages)})
+
+
+async def _together(watching: Iterable[Coroutine[Any, Any, Sighting]]) -> None:
+    """Watch a few at a time."""
+    few = asyncio.Semaphore(_AT_A_TIME)
+
+    async def one(watched: Coroutine[Any, Any, Sighting]) -> None:
+        async with few:
+            await watched
+
+    await asyncio.gather(*(one(watched) for watched in watching))
 
 
 async def audit_stored(ledger: Ledger, database_url: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Self
 import httpx2
 
 PROGRAM = Path(sys.executable).with_name("gpt-assistant-api")
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def free_port() -> int:
