@@ -1,5 +1,7 @@
 """Fixtures for all tests; they are modules of their own, for the long checks use them too."""
 
+from hypothesis import settings
+
 pytest_plugins = [
     "tests.fixtures.certificates",
     "tests.fixtures.databases",
@@ -9,3 +11,7 @@ pytest_plugins = [
     "tests.fixtures.redis",
     "tests.fixtures.s3",
 ]
+
+# How long an example takes depends on the machine, and on what else it does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
