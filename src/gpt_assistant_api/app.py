@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI
@@ -36,8 +36,10 @@ from gpt_assistant_api.runtime import Links, Runtime
 from gpt_assistant_api.services import keys, upkeep
 from gpt_assistant_api.services.answers import Answering
 from gpt_assistant_api.settings import Settings, load_settings
-from gpt_assistant_api.tokens import TokenVerifier, open_verifier
 from gpt_assistant_api.worker import executor
+
+if TYPE_CHECKING:
+    from gpt_assistant_api.tokens import TokenVerifier
 
 _LOOK_FOR_RUNS_SECONDS = 10.0
 _CLEAN_UP_SECONDS = 3_600.0
@@ -175,9 +177,12 @@ async def _repeat(seconds: float, action: Callable[[], Any]) -> None:
             log.exception("upkeep crashed")
 
 
-def _verifier(settings: Settings) -> TokenVerifier | None:
+def _verifier(settings: Settings) -> "TokenVerifier | None":
     if not settings.has_tokens:
         return None
+    # Brings all of cryptography along, which nobody else needs.
+    from gpt_assistant_api.tokens import open_verifier  # noqa: PLC0415
+
     assert settings.jwt_issuer and settings.jwt_audience, "the settings see to it"  # noqa: PT018
     return open_verifier(
         _secret(settings.jwt_secret),

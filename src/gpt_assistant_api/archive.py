@@ -5,8 +5,10 @@ import zlib
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from stream_zip import ZIP_64, AsyncMemberFile, async_stream_zip
+if TYPE_CHECKING:
+    from stream_zip import AsyncMemberFile
 
 _MODE = stat.S_IFREG | 0o644
 
@@ -22,6 +24,9 @@ class Member:
 
 def zip_stream(members: AsyncIterable[Member]) -> AsyncIterable[bytes]:
     """Return the archive in pieces; nothing is held longer than one piece of one member."""
+    # Brings ciphers along, which most starts never need.
+    from stream_zip import async_stream_zip  # noqa: PLC0415
+
     return async_stream_zip(_entries(members), chunk_size=65_536, get_compressobj=_stored)
 
 
@@ -30,6 +35,8 @@ def _stored() -> "zlib._Compress":
     return zlib.compressobj(level=0, wbits=-zlib.MAX_WBITS)
 
 
-async def _entries(members: AsyncIterable[Member]) -> AsyncIterator[AsyncMemberFile]:
+async def _entries(members: AsyncIterable[Member]) -> "AsyncIterator[AsyncMemberFile]":
+    from stream_zip import ZIP_64  # noqa: PLC0415 - as above
+
     async for member in members:
         yield member.name, member.modified_at, _MODE, ZIP_64, member.data

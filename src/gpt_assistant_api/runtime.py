@@ -1,13 +1,16 @@
 """The opened parts, in one place, for the faces."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gpt_assistant_api import db
 from gpt_assistant_api.blobs import Blobs
 from gpt_assistant_api.domain.asks import RunLimits
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.limits import Limiter
-from gpt_assistant_api.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from gpt_assistant_api.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Runtime:
     blobs: Blobs
     engine: Engine
     limiter: Limiter
-    tokens: TokenVerifier | None
+    tokens: "TokenVerifier | None"
     links: Links
     run_limits: RunLimits
     max_body_bytes: int

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 
 import typer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,8 @@ def make_app() -> ASGIApp:
     """Return the application for one server process."""
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
+    # A library behind the run engine would check the types of its arguments at each call.
+    os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "true")
     # Nothing of what is imported will ever be garbage; not looking saves a sixth of the start.
     gc.disable()
     from gpt_assistant_api.app import create_app  # noqa: PLC0415 - so that it counts

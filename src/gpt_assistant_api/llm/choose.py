@@ -1,18 +1,19 @@
-"""Which model server, and which of its models: what the settings leave open."""
+"""Which model server, and which of its models: what the settings leave open.
+
+What speaks to one is imported when it is wanted: the offline assistant does without an HTTP client,
+which would take a tenth of the start and of the memory.
+"""
 
 from typing import Literal
 
 from gpt_assistant_api.domain.errors import ConfigurationError, ModelError
 from gpt_assistant_api.domain.text import one_line
 from gpt_assistant_api.llm import ModelServer
-from gpt_assistant_api.llm.chat_completions import ChatCompletionsServer
-from gpt_assistant_api.llm.http import ModelConnection, is_openai
+from gpt_assistant_api.llm.addresses import OPENAI_BASE_URL, is_openai
 from gpt_assistant_api.llm.offline import OfflineServer
-from gpt_assistant_api.llm.responses import ResponsesServer
 
 Api = Literal["responses", "chat_completions", "offline"]
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
 _LISTED_MODELS = 50
 
 
@@ -47,9 +48,15 @@ def open_model_server(
         raise ConfigurationError(
             "OPENAI_API_KEY: OpenAI needs a key; for another server set OPENAI_BASE_URL"
         )
+    from gpt_assistant_api.llm.http import ModelConnection  # noqa: PLC0415 - see the module
+
     connection = ModelConnection(base_url or OPENAI_BASE_URL, api_key, timeout_seconds)
     if chosen == "responses":
+        from gpt_assistant_api.llm.responses import ResponsesServer  # noqa: PLC0415
+
         return ResponsesServer(connection)
+    from gpt_assistant_api.llm.chat_completions import ChatCompletionsServer  # noqa: PLC0415
+
     return ChatCompletionsServer(connection)
 
 

@@ -18,6 +18,7 @@ from gpt_assistant_api.domain.errors import (
     ModelError,
     ModelTimeoutError,
 )
+from gpt_assistant_api.llm.addresses import is_openai
 from gpt_assistant_api.llm.failures import QuotaExceededError, read_failure
 
 CONNECT_SECONDS = 10
@@ -141,15 +142,6 @@ class ModelConnection:
                 trust_env=False,
             )
         return self._session
-
-
-def is_openai(base_url: str) -> bool:
-    """Tell whether the address is OpenAI's own."""
-    try:
-        host = URL(base_url).host or ""
-    except ValueError:
-        return False
-    return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
 async def read_some(response: aiohttp.ClientResponse) -> bytes:
