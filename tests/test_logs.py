@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 import structlog
+from pydantic import BaseModel, ValidationError
 
 from gpt_assistant_api.logs import configure_logging
 
@@ -39,3 +40,29 @@ def test_a_traceback_shows_the_code_and_no_values(
     assert "RuntimeError: a prompt of 15 characters" in shown
     assert "in crash" in shown
     assert "prompt = " not in shown
+
+
+class Shape(BaseModel):
+    """What a validator quotes from."""
+
+    number: int
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_what_an_error_quotes_of_a_value_is_not_shown(
+    capsys: pytest.CaptureFixture[str], format_: Literal["text", "json"]
+) -> None:
+    configure_logging("info", format_)
+    private = {"number": "my secret words"}
+    try:
+        try:
+            Shape.model_validate(private)
+        except ValidationError as error:
+            raise ExceptionGroup("several", [error]) from error
+    except ExceptionGroup:
+        structlog.get_logger("test").exception("request crashed")
+        logging.getLogger("library").exception("in a library")
+    shown = capsys.readouterr().err
+    assert shown.count("ExceptionGroup: several") == 2
+    assert shown.count("ValidationError: 1 validation error for Shape") == 4
+    assert private["number"] not in shown

@@ -5,9 +5,13 @@ Never the text of a message, a key or a file. Records of libraries go the same w
 
 import logging
 import sys
-from typing import Literal
+from collections.abc import Iterator
+from traceback import format_tb
+from typing import Literal, TextIO
 
 import structlog
+
+_MAX_ERROR_CHARACTERS = 200
 
 
 def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
@@ -38,10 +42,38 @@ def _rendering(format_: Literal["text", "json"]) -> list[structlog.typing.Proces
         structlog.stdlib.ProcessorFormatter.remove_processors_meta
     ]
     if format_ == "json":
-        return [*last, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        trace = structlog.processors.ExceptionRenderer(lambda info: trace_of(info[1]))
+        return [*last, trace, structlog.processors.JSONRenderer()]
     console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        # The default one shows the values of variables: messages and keys.
-        exception_formatter=structlog.dev.plain_traceback,
+        colors=sys.stderr.isatty(), exception_formatter=_write_trace
     )
     return [*last, console]
+
+
+def trace_of(error: BaseException) -> str:
+    """Return where an error comes from, without what it may quote of a message or a row.
+
+    Of its text the first line alone: validators and databases put the values that they refuse into
+    those that follow. Values of variables, which prettier tracebacks show, are not looked at.
+    """
+    return "\n".join(_lines_of(error, set()))
+
+
+def _lines_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _lines_of(before, seen)
+        yield "which led to:"
+    yield "Traceback (most recent call last):"
+    yield "".join(format_tb(error.__traceback__)).rstrip("\n")
+    text = str(error).partition("\n")[0][:_MAX_ERROR_CHARACTERS]
+    yield f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield "in the group:"
+            yield from _lines_of(inner, seen)
+
+
+def _write_trace(out: TextIO, info: structlog.typing.ExcInfo) -> None:
+    out.write("\n" + trace_of(info[1]))

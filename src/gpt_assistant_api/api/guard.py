@@ -140,7 +140,8 @@ class RequestContext:
     """Names each request, in its state, its log lines and its response, and logs its end.
 
     An id from outside is taken over if it cannot hurt a log. The line has the route that was
-    matched: paths hold the ids of users, and queries hold signatures.
+    matched: paths hold the ids of users, and queries hold signatures. A crash is logged here alone,
+    where the request still has its name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -168,6 +169,10 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_named)
+            except Exception:
+                log.exception("request crashed")
+                if status is None:  # nobody has answered: the server does
+                    raise
             finally:
                 log.info(
                     "request",

@@ -149,5 +149,4 @@ def _of_framework(request: Request, error: Exception) -> Response:
 
 
 def _crashed(request: Request, error: Exception) -> Response:
-    log.error("request crashed", exc_info=error)
     return problem(request.scope, 500, *_OF_FRAMEWORK[500])
