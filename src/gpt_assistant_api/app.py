@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi import FastAPI
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -36,6 +33,9 @@ from gpt_assistant_api.runtime import Links, Runtime
 from gpt_assistant_api.services import keys, upkeep
 from gpt_assistant_api.services.answers import Answering
 from gpt_assistant_api.settings import Settings, load_settings
+from gpt_assistant_api.telemetry import Telemetry, open_telemetry
+from gpt_assistant_api.telemetry.listener import serving_metrics
+from gpt_assistant_api.telemetry.metrics import Readings
 from gpt_assistant_api.worker import executor
 
 if TYPE_CHECKING:
@@ -47,19 +47,18 @@ _CLEAN_UP_SECONDS = 3_600.0
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """Return the whole program as an ASGI application that opens its parts at start."""
-    registry = CollectorRegistry()
-    metrics = MeterProvider(metric_readers=[PrometheusMetricReader(registry=registry)])
-    telemetry: dict[str, Any] = {
-        "meter_provider": metrics, "tracing": False, "logs": False, "operation_spans": False,
-    }  # fmt: skip
-    face = rest.create_app(telemetry=telemetry, home=chat_page())
+def create_app(settings: Settings, *, processes: int = 1) -> ASGIApp:
+    """Return the whole program as an ASGI application that opens its parts at start.
+
+    `processes` of the same settings are started side by side.
+    """
+    telemetry = open_telemetry()
+    face = rest.create_app(telemetry=telemetry.of_requests(), home=chat_page())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with open_runtime(settings) as runtime:
-            rest.attach(face, runtime, registry)
+        async with open_runtime(settings, telemetry, processes=processes) as runtime:
+            rest.attach(face, runtime)
             if runtime.open_mode:
                 log.warning("open mode: no keys and no tokens are configured, loopback only")
             with _stopping_on_signals(runtime.engine.begin_stop):
@@ -85,7 +84,9 @@ def create_app(settings: Settings) -> ASGIApp:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
+async def open_runtime(
+    settings: Settings, telemetry: Telemetry, *, processes: int = 1
+) -> AsyncGenerator[Runtime, None]:
     """Open every part, execute runs while the block lasts, and close everything after it.
 
     Raises ConfigurationError naming the setting that is wrong.
@@ -97,7 +98,9 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
         )
         stack.push_async_callback(database.close)
         blobs = open_blobs(settings.effective_files_url)
-        engine = await stack.enter_async_context(open_engine(settings.effective_redis_url))
+        engine = await stack.enter_async_context(
+            open_engine(settings.effective_redis_url, on_end=telemetry.run_ended)
+        )
         limiter = open_limiter(settings.effective_redis_url, settings.requests_per_minute)
         stack.push_async_callback(limiter.close)
         key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
@@ -113,6 +116,7 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
             model=await choose_model(model_server, settings.model),
             instructions=settings.instructions,
             history_tokens=settings.history_tokens,
+            telemetry=telemetry,
         )
         runtime = Runtime(
             database=database,
@@ -126,7 +130,12 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
             default_image_prompt=settings.default_image_prompt,
             model_api=choose_api(settings.model_api, api_key=key, base_url=base_url),
             open_mode=not settings.has_tokens and not await keys.has_keys(database),
+            telemetry=telemetry,
         )
+        telemetry.metrics.read_from(_readings(runtime))
+        first_port = settings.metrics_port
+        ports = range(first_port, first_port + processes) if first_port else ()
+        await stack.enter_async_context(serving_metrics(telemetry.metrics, settings.host, ports))
         engine.register(executor(answering))
         await stack.enter_async_context(
             working(
@@ -135,6 +144,14 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
         )
         await stack.enter_async_context(_upkeep(runtime))
         yield runtime
+
+
+def _readings(runtime: Runtime) -> Readings:
+    return Readings(
+        executing=lambda: runtime.engine.executing,
+        pools=runtime.database.pools,
+        unfinished=lambda: upkeep.count_unfinished(runtime.database),
+    )
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from gpt_assistant_api.blobs import Blobs
 from gpt_assistant_api.domain.asks import RunLimits
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.limits import Limiter
+from gpt_assistant_api.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from gpt_assistant_api.tokens import TokenVerifier
@@ -39,3 +40,4 @@ class Runtime:
     default_image_prompt: str
     model_api: str
     open_mode: bool
+    telemetry: Telemetry

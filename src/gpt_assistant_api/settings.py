@@ -101,6 +101,14 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="A port of HOST for the metrics alone, without a key. With `serve --workers N`"
+        " each process takes one of the N ports from here on. Default: only `/metrics`, with a"
+        " key.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."
     )
@@ -133,6 +141,12 @@ class Settings(BaseSettings):
             )
         if self.jwt_secret and self.jwt_jwks_url:
             raise ValueError("JWT_SECRET and JWT_JWKS_URL exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Settings":
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT and PORT must differ")
         return self
 
     @property

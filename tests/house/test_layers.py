@@ -19,7 +19,7 @@ LAYERS = (
     {"services"},
     {
         *("archive", "blobs", "db", "engine", "images", "limits", "llm"),
-        *("logs", "markup", "settings", "tokens"),
+        *("logs", "markup", "settings", "telemetry", "tokens"),
     },
     {"domain"},
 )
@@ -41,9 +41,9 @@ PLACES = {
     "msgspec": {"engine", "llm"},
     "nh3": {"markup"},
     "obstore": {"blobs"},
-    "opentelemetry": {"app"},
+    "opentelemetry": {"telemetry"},
     "orjson": {"api"},
-    "prometheus_client": _ABOVE_RUNTIME,
+    "prometheus_client": {"telemetry"},
     "pydantic": {"api", "settings"},
     "pydantic_settings": {"settings"},
     "pygments": {"markup"},
@@ -53,7 +53,10 @@ PLACES = {
     "sqlite3": {"db"},
     "starlette": _ABOVE_RUNTIME,
     "stream_zip": {"archive"},
-    "structlog": {"api", "app", "cli", "engine", "limits", "llm", "logs", "services", "tokens"},
+    "structlog": {
+        *("api", "app", "cli", "engine", "limits", "llm", "logs", "services", "telemetry"),
+        "tokens",
+    },
     "typer": {"cli"},
     "uvicorn": {"cli"},
     "yarl": {"llm"},

@@ -35,7 +35,7 @@ class Unsteady:
         self._database = database
         self.dialect = database.dialect
         self.read = database.read
-        self.check, self.close = database.check, database.close
+        self.check, self.close, self.pools = database.check, database.close, database.pools
         self.refused = 0
         self.held: asyncio.Event | None = None
         self.waiting = asyncio.Event()

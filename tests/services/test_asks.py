@@ -90,7 +90,7 @@ class Counting:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.dialect = database.dialect
-        self.check, self.close = database.check, database.close
+        self.check, self.close, self.pools = database.check, database.close, database.pools
         self.counts: list[int] = []
 
     def read(self) -> AbstractAsyncContextManager[Tx]:

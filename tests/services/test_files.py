@@ -59,6 +59,7 @@ class Forgetful:
         self._database = database
         self.dialect = database.dialect
         self.read, self.check, self.close = database.read, database.check, database.close
+        self.pools = database.pools
         self._forgets = True
 
     def write(self) -> AbstractAsyncContextManager[Tx]:

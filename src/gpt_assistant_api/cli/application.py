@@ -12,8 +12,8 @@ from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.settings import load_settings
 
 
-def make_app() -> ASGIApp:
-    """Return the application for one server process."""
+def make_app(processes: int = 1) -> ASGIApp:
+    """Return the application for one server process, one of so many."""
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     # A library behind the run engine would check the types of its arguments at each call.
@@ -22,7 +22,7 @@ def make_app() -> ASGIApp:
     gc.disable()
     from gpt_assistant_api.app import create_app  # noqa: PLC0415 - so that it counts
 
-    app = create_app(settings)
+    app = create_app(settings, processes=processes)
     gc.freeze()
     gc.enable()
     return _explaining(app)

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from gpt_assistant_api import db
 from gpt_assistant_api.api.guard import is_loopback_host
 from gpt_assistant_api.cli.addresses import url_of
+from gpt_assistant_api.cli.application import make_app
 from gpt_assistant_api.cli.listeners import bind
 from gpt_assistant_api.domain.errors import ConfigurationError
 from gpt_assistant_api.services import keys
@@ -76,7 +77,7 @@ async def _credential(settings: Settings) -> str | None:
 
 def _run(listener: socket.socket, workers: int, announce: Callable[[], None]) -> None:
     config = uvicorn.Config(
-        "gpt_assistant_api.cli.application:make_app",
+        partial(make_app, workers),
         factory=True,
         workers=workers,
         loop="auto",  # uvloop, where there is one

@@ -12,8 +12,9 @@ A query is text with `:name` parameters that runs on both databases. What its wr
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from gpt_assistant_api.db.migrate import prepare_schema
 from gpt_assistant_api.domain.errors import ConfigurationError, UnavailableError
@@ -26,6 +27,14 @@ CHECK_SECONDS = 4.0
 
 class Conflict(Exception):
     """A unique or foreign key does not allow this write."""
+
+
+class PoolUse(NamedTuple):
+    """How busy the connections of one kind are; `waiting` counts transactions."""
+
+    in_use: int
+    most: int
+    waiting: int
 
 
 class Tx(Protocol):
@@ -71,6 +80,10 @@ class Database(Protocol):
 
     async def check(self) -> None:
         """Raise UnavailableError unless the database can be read and written now."""
+        ...
+
+    def pools(self) -> Mapping[str, PoolUse]:
+        """Tell how busy the connections are now, by kind."""
         ...
 
     async def close(self) -> None:

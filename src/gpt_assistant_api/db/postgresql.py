@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import asyncpg
 
-from gpt_assistant_api.db.database import Conflict, check_within_time
+from gpt_assistant_api.db.database import Conflict, PoolUse, check_within_time
 from gpt_assistant_api.db.parameters import bind
 from gpt_assistant_api.db.postgresql_url import (
     COMMAND_SECONDS,
@@ -61,6 +61,7 @@ class PostgresDatabase:
     def __init__(self, pool: "asyncpg.Pool") -> None:
         self._pool = pool
         self._leaving: set[asyncio.Task[None]] = set()
+        self._waiting = 0
 
     @classmethod
     async def open(cls, url: str, *, max_connections: int) -> "PostgresDatabase":
@@ -92,6 +93,11 @@ class PostgresDatabase:
         """See Database.check."""
         await check_within_time(self, _CHECK)
 
+    def pools(self) -> dict[str, PoolUse]:
+        """See Database.pools."""
+        in_use = self._pool.get_size() - self._pool.get_idle_size()
+        return {"connections": PoolUse(in_use, self._pool.get_max_size(), self._waiting)}
+
     async def close(self) -> None:
         """See Database.close."""
         if self._leaving:
@@ -108,12 +114,12 @@ class PostgresDatabase:
         When that fails, nothing is lost yet, and it is tried once more on a new connection: a
         server that was restarted, or a network that went away, breaks all of the old ones.
         """
-        connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        connection = await self._acquire()
         try:
             await self._execute(connection, statement)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self._pool.expire_connections()
-            connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+            connection = await self._acquire()
             await self._execute(connection, statement)
         return connection
 
@@ -126,6 +132,13 @@ class PostgresDatabase:
         except BaseException:
             self.abandon(connection)
             raise
+
+    async def _acquire(self) -> Any:
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=CONNECT_SECONDS)
+        finally:
+            self._waiting -= 1
 
     async def release(self, connection: Any) -> None:
         """Give a connection back whose transaction has ended."""

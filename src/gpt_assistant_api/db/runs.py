@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpt_assistant_api.db import messages, threads
 from gpt_assistant_api.db import usage as usages
@@ -181,6 +181,26 @@ async def fetch_unfinished(tx: Tx, *, created_before: datetime, limit: int) -> l
     )
     # A condition on created_at would tempt SQLite away from the index of the unfinished.
     return [row["run_id"] for row in rows if row["created_at"] < created_before]
+
+
+class Unfinished(NamedTuple):
+    """How many runs have not ended; `due` are queued and it is their thread's turn."""
+
+    queued: int
+    in_progress: int
+    due: int
+
+
+async def count_unfinished(tx: Tx) -> Unfinished:
+    """Count the runs that have not ended."""
+    rows = await tx.fetch_all(
+        "SELECT r.status, COUNT(*) AS runs, COUNT(t.thread_id) AS active FROM runs r"
+        " LEFT JOIN threads t ON t.thread_id = r.thread_id AND t.active_run_id = r.run_id"
+        " WHERE r.status IN ('queued', 'in_progress') GROUP BY r.status"
+    )
+    counted = {row["status"]: (row["runs"], row["active"]) for row in rows}
+    queued, due = counted.get("queued", (0, 0))
+    return Unfinished(queued, counted.get("in_progress", (0, 0))[0], due)
 
 
 async def fetch_unfinished_of_thread(tx: Tx, thread_id: str, *, user_id: str) -> list[Run]:

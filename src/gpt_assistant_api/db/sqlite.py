@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from gpt_assistant_api.db.database import check_within_time
+from gpt_assistant_api.db.database import PoolUse, check_within_time
 from gpt_assistant_api.db.parameters import bind
 from gpt_assistant_api.db.sqlite_connections import (
     Connection,
@@ -81,6 +81,13 @@ class SqliteDatabase:
     async def check(self) -> None:
         """See Database.check."""
         await check_within_time(self, "UPDATE alembic_version SET version_num = version_num")
+
+    def pools(self) -> dict[str, PoolUse]:
+        """See Database.pools."""
+        return {
+            "readers": PoolUse(READERS - self._read_turns.free, READERS, self._read_turns.waiting),
+            "writer": PoolUse(1 - self._write_turns.free, 1, self._write_turns.waiting),
+        }
 
     async def close(self) -> None:
         """See Database.close."""

@@ -105,6 +105,16 @@ class Turns(Generic[Item]):
         self._closed = False
         self.keep_back: Callable[[], bool] = lambda: False
 
+    @property
+    def free(self) -> int:
+        """How many things nobody has."""
+        return len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return len(self._waiting)
+
     async def take(self) -> Item:
         """Wait for a thing and return it."""
         if self._closed:

@@ -31,8 +31,9 @@ log = structlog.get_logger(__name__)
 class Engine:
     """The queue of runs and their event log. `events` is for publishing and watching."""
 
-    def __init__(self, docket: Docket) -> None:
+    def __init__(self, docket: Docket, on_end: Callable[[Run], None] | None = None) -> None:
         self._docket = docket
+        self._on_end = on_end
         self.events = EventLog(docket)
         self._executing: set[asyncio.Task[None]] = set()
         self._worker: asyncio.Task[None] | None = None
@@ -70,7 +71,7 @@ class Engine:
         try:
             await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
-            log.warning("cancel could not be sent; the worker notices at its next save")
+            _cancel_not_sent(run)
         if run.attempt > 0 and await self.events.wait_for_end(
             run.run_id, timeout_seconds=_CANCEL_SECONDS
         ):
@@ -84,13 +85,15 @@ class Engine:
         try:
             await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
-            log.warning("cancel could not be sent; the worker notices at its next save")
+            _cancel_not_sent(run)
 
     def _announce(self, run: Run, *events: Event) -> None:
         """Publish above whatever an attempt that still executes has to say."""
         for event in events:
             self.events.publish(run.run_id, run.attempt + 1, event)
         self.events.release(run.run_id, run.attempt + 1)
+        if self._on_end is not None:
+            self._on_end(run)
 
     @property
     def stopping(self) -> bool:
@@ -152,15 +155,25 @@ class Engine:
 
 
 async def _run(execute: Callable[[str], Awaitable[None]], run_id: str) -> None:
+    structlog.contextvars.bind_contextvars(run_id=run_id)
     await execute(run_id)
 
 
+def _cancel_not_sent(run: Run) -> None:
+    log.warning("cancel could not be sent; the worker notices at its next save", run_id=run.run_id)
+
+
 @asynccontextmanager
-async def open_engine(url: str, *, name: str = "gpt-assistant-api") -> AsyncGenerator[Engine, None]:
-    """Connect to the engine. `working` makes this process execute runs as well."""
+async def open_engine(
+    url: str, *, name: str = "gpt-assistant-api", on_end: Callable[[Run], None] | None = None
+) -> AsyncGenerator[Engine, None]:
+    """Connect to the engine. `working` makes this process execute runs as well.
+
+    `on_end` hears of the runs whose end the engine itself announces, for nobody executes them.
+    """
     _quieten_library()
     async with Docket(name=name, url=url, execution_ttl=timedelta(0)) as docket:
-        engine = Engine(docket)
+        engine = Engine(docket, on_end)
         engine.events.start()
         try:
             yield engine

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -216,7 +217,10 @@ class EventLog:
             return
         self._tailed[run_id] = channel.last_id
         if self._tailer is None:
-            self._tailer = asyncio.create_task(self._tail_forever(), name="event log: tail")
+            # It outlives the request that it begins in, whose id its log lines must not carry.
+            self._tailer = asyncio.create_task(
+                self._tail_forever(), name="event log: tail", context=Context()
+            )
         else:
             task = asyncio.create_task(self._interrupt_tailer())
             self._tasks.append(task)

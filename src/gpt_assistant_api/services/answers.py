@@ -45,6 +45,7 @@ from gpt_assistant_api.domain.messages import Message, MessageStatus
 from gpt_assistant_api.domain.runs import EndStatus, Run, RunError, Usage
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.llm import Delta, End, GenerationSettings, ModelServer
+from gpt_assistant_api.telemetry import SILENT, Telemetry
 
 _SAVE_SECONDS = 2.0
 _END_TRIES = 30
@@ -71,6 +72,7 @@ class Answering:
     model: str
     instructions: str
     history_tokens: int
+    telemetry: Telemetry = SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,12 @@ async def answer_run(parts: Answering, run_id: str) -> None:
             await messages.reset_answer(tx, run.message_id)
     if run is None:
         return
-    structlog.contextvars.bind_contextvars(run_id=run_id, attempt=run.attempt)
+    structlog.contextvars.bind_contextvars(
+        run_id=run_id, thread_id=run.thread_id, attempt=run.attempt
+    )
     try:
-        await _Attempt(parts, run).execute()
+        with parts.telemetry.attempt(run):
+            await _Attempt(parts, run).execute()
     except _OvertakenError:
         log.info("run overtaken")
     finally:
@@ -114,6 +119,7 @@ class _Attempt:
         self._run = run
         self._pieces: list[str] = []
         self._length = 0
+        self._first_token_seconds: float | None = None
         self._saved_at = time.monotonic()
 
     async def execute(self) -> None:
@@ -202,12 +208,16 @@ class _Attempt:
             instructions=self._parts.instructions,
             user_tag=hashlib.sha256(b"user:" + self._run.user_id.encode()).hexdigest()[:32],
         )
-        async with aclosing(self._parts.model_server.stream(turns, settings)) as stream:
-            async for item in stream:
-                if isinstance(item, End):
-                    return self._ending(item)
-                await self._add(item)
-        raise ModelError("The model server's answer broke off.")
+        with self._parts.telemetry.model_call(self._run) as call:
+            async with aclosing(self._parts.model_server.stream(turns, settings)) as stream:
+                async for item in stream:
+                    if isinstance(item, End):
+                        call.answered(item.model, item.reason, item.usage)
+                        return self._ending(item)
+                    if not self._length:
+                        self._first_token_seconds = call.first_text()
+                    await self._add(item)
+            raise ModelError("The model server's answer broke off.")
 
     async def _add(self, delta: Delta) -> None:
         self._publish(MessageDelta(delta.text, self._length))
@@ -312,13 +322,7 @@ class _Attempt:
     def _tell_end(self, run: Run, message: Message) -> None:
         self._publish(MessageCompleted(message))
         self._publish(RunEnded(run))
-        log.info(
-            "run ended",
-            status=run.status,
-            code=run.error.code if run.error else None,
-            characters=self._length,
-            seconds=round((utc_now() - self._run.created_at).total_seconds(), 3),
-        )
+        self._parts.telemetry.run_ended(run, self._first_token_seconds)
 
     def _publish(self, event: Event) -> None:
         events = self._parts.engine.events

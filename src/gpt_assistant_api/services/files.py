@@ -14,6 +14,7 @@ from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
 from gpt_assistant_api.domain.files import File, safe_filename
 from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.users import Actor
+from gpt_assistant_api.telemetry import SILENT, Telemetry
 
 _PAGE = 100
 
@@ -27,7 +28,12 @@ class Upload:
 
 
 async def upload_file(
-    database: db.Database, blobs: Blobs, actor: Actor, user_id: str | None, upload: Upload
+    database: db.Database,
+    blobs: Blobs,
+    actor: Actor,
+    user_id: str | None,
+    upload: Upload,
+    telemetry: Telemetry = SILENT,
 ) -> File:
     """Store an image; without a user it belongs to the first whose ask names it.
 
@@ -57,6 +63,7 @@ async def upload_file(
         with suppress(UnavailableError):
             await withdraw_files(database, blobs, [file])
         raise
+    telemetry.file_accepted(file.size_bytes)
     return file
 
 

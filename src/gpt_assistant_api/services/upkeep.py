@@ -32,6 +32,12 @@ async def resume_runs(
     return len(run_ids)
 
 
+async def count_unfinished(database: db.Database) -> runs.Unfinished:
+    """Count the runs that have not ended, of all processes together."""
+    async with database.read() as tx:
+        return await runs.count_unfinished(tx)
+
+
 async def remove_leftovers(database: db.Database, blobs: Blobs) -> None:
     """Forget old idempotency keys, uploads that nobody claimed, and bytes without a record."""
     now = utc_now()

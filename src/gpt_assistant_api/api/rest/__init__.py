@@ -4,7 +4,6 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gpt_assistant_api.api.access import Access
@@ -74,11 +73,10 @@ def create_app(*, telemetry: dict[str, Any], home: WebPage) -> FastAPI:
     return app
 
 
-def attach(app: FastAPI, runtime: Runtime, metrics: CollectorRegistry) -> None:
+def attach(app: FastAPI, runtime: Runtime) -> None:
     """Give the application the parts that it serves."""
     app.state.runtime = runtime
     app.state.access = Access(runtime)
-    app.state.metrics = metrics
 
 
 def guarded(app: FastAPI) -> ASGIApp:

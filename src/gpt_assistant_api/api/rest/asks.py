@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from gpt_assistant_api.api.access import Access
 from gpt_assistant_api.api.rest.bodies import AskIn, Format, RegenerateIn, read_body, request_body
@@ -170,6 +171,7 @@ async def _answer(
 ) -> Response:
     """Answer in the way that the caller asked for: as a stream, later, or whole."""
     run_id = asked.run.run_id
+    bind_contextvars(run_id=run_id, thread_id=asked.run.thread_id)
     html = format_ == "html"
     if stream or (stream is None and "text/event-stream" in request.headers.get("accept", "")):
         try:
@@ -179,7 +181,7 @@ async def _answer(
             raise
         access: Access = request.app.state.access
         return event_stream(
-            batches, links, html=html, after=BEGINNING,
+            batches, links, html=html, after=BEGINNING, open_stream=runtime.telemetry.open_stream,
             recheck=lambda: access.actor_of(request.headers),
         )  # fmt: skip
     if prefer is not None and "respond-async" in prefer.lower():
@@ -226,7 +228,9 @@ async def _stored(
     try:
         for upload in uploads:
             stored.append(  # noqa: PERF401 - what is stored must be known when the next one fails
-                await files.upload_file(runtime.database, runtime.blobs, actor, user_id, upload)
+                await files.upload_file(
+                    runtime.database, runtime.blobs, actor, user_id, upload, runtime.telemetry
+                )
             )
         yield stored
     finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from time import monotonic
 from typing import Final
 
@@ -60,32 +60,36 @@ def event_stream(
     *,
     html: bool,
     after: EventId,
+    open_stream: Callable[[], AbstractContextManager[object]],
     recheck: Callable[[], Awaitable[object]],
 ) -> StreamingResponse:
     """Return the response that sends these batches as they come.
 
-    `recheck` is called now and then: what it refuses ends the stream. In HTML the batches must
-    begin with the run, since a block is made of all text before it.
+    `open_stream` surrounds the sending. `recheck` is called now and then: what it refuses ends the
+    stream. In HTML the batches must begin with the run, since a block is made of all text before
+    it.
     """
     frames = _html_frames(batches, links, after) if html else _frames(batches, links)
-    return StreamingResponse(
-        _while_allowed(frames, recheck), media_type="text/event-stream", headers=HEADERS
-    )
+    allowed = _while_allowed(frames, open_stream, recheck)
+    return StreamingResponse(allowed, media_type="text/event-stream", headers=HEADERS)
 
 
 async def _while_allowed(
-    frames: AsyncGenerator[bytes, None], recheck: Callable[[], Awaitable[object]]
+    frames: AsyncGenerator[bytes, None],
+    open_stream: Callable[[], AbstractContextManager[object]],
+    recheck: Callable[[], Awaitable[object]],
 ) -> AsyncIterator[bytes]:
     checked_at = monotonic()
-    async with aclosing(frames):
-        async for data in frames:
-            yield data
-            if monotonic() - checked_at > _RECHECK_SECONDS:
-                checked_at = monotonic()
-                try:
-                    await recheck()
-                except Refusal:
-                    return
+    with open_stream():
+        async with aclosing(frames):
+            async for data in frames:
+                yield data
+                if monotonic() - checked_at > _RECHECK_SECONDS:
+                    checked_at = monotonic()
+                    try:
+                        await recheck()
+                    except Refusal:
+                        return
 
 
 async def _frames(batches: Batches, links: FileLinks) -> AsyncGenerator[bytes, None]:

@@ -56,7 +56,7 @@ async def upload_file(
     if len(read.uploads) != 1:
         raise invalid_field("file", "is needed, exactly once")
     file = await files.upload_file(
-        runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0]
+        runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0], runtime.telemetry
     )
     return FileOut.of(file, links)
 

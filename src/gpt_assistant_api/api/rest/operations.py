@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from importlib.metadata import version
 
-from fastapi import Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import Response
 
 from gpt_assistant_api.api.rest.context import CurrentRuntime, responses, router
 from gpt_assistant_api.api.rest.schemas import HealthOut, ReadinessOut
@@ -61,9 +60,10 @@ async def get_readiness(runtime: CurrentRuntime, response: Response) -> Readines
     response_class=Response,
     responses=responses(ok={200: {"content": {"text/plain": {}}}}),
 )
-async def get_metrics(request: Request) -> Response:
+async def get_metrics(runtime: CurrentRuntime) -> Response:
     """Give the process's metrics in the text format of Prometheus. Needs a key, or open mode."""
-    return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)
+    metrics = runtime.telemetry.metrics
+    return Response(await metrics.render(), media_type=metrics.content_type)
 
 
 async def _check(attempt: Awaitable[None]) -> str:

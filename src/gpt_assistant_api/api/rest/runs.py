@@ -83,8 +83,9 @@ async def watch_run(
     )
     access: Access = request.app.state.access
     return event_stream(
-        batches, links, html=html, after=after, recheck=lambda: access.actor_of(request.headers)
-    )
+        batches, links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
+        recheck=lambda: access.actor_of(request.headers),
+    )  # fmt: skip
 
 
 @routes.post(
