@@ -158,3 +158,11 @@ async def test_a_form_changes_a_thread_as_json_does(client: httpx2.AsyncClient) 
         response = await client.patch(path, content=body, headers={"Content-Type": content_type})
         assert response.status_code == 200, response.text
         assert response.json()["title"] == "Größe"
+
+
+async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
+    body = {"user_id": "ada", "prompt": "Hello?"}
+    response = await client.post("/ask", json=body, headers={"Content-Encoding": "gzip"})
+    assert_problem(response, 415, "media_type_unsupported")
+    plain = await client.post("/ask", json=body, headers={"Content-Encoding": "identity"})
+    assert plain.status_code == 200

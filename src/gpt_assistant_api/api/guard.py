@@ -41,7 +41,7 @@ def permissions_policy(*, allowed: Collection[str] = ()) -> str:
     return ", ".join(f"{name}={'(self)' if name in allowed else '()'}" for name in _FEATURES)
 
 
-_SAFE_HEADERS = (
+SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -129,7 +129,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", ()))
                 present = {name for name, _ in headers}
-                headers += [header for header in _SAFE_HEADERS if header[0] not in present]
+                headers += [header for header in SAFE_HEADERS if header[0] not in present]
                 message = {**message, "headers": headers}
             await send(message)
 

@@ -5,6 +5,9 @@ import sys
 
 from gpt_assistant_api.domain.errors import ConfigurationError
 
+_GONE_AFTER_MS = 60_000
+"""After how long a client is gone that confirms nothing of what it is sent, or takes none of it."""
+
 
 def bind(host: str, port: int) -> socket.socket:
     """Take the address without listening: nobody is to wait for a start that may fail.
@@ -19,6 +22,8 @@ def bind(host: str, port: int) -> socket.socket:
         try:
             if sys.platform != "win32":  # where it means to share a port
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections take it over
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_MS)
             listener.bind(address)
         except OSError:
             listener.close()

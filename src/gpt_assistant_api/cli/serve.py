@@ -81,7 +81,7 @@ def _run(listener: socket.socket, workers: int, announce: Callable[[], None]) ->
         factory=True,
         workers=workers,
         loop="auto",  # uvloop, where there is one
-        http="httptools",
+        http="gpt_assistant_api.cli.connections:Connection",
         ws="none",
         lifespan="on",
         backlog=_BACKLOG,

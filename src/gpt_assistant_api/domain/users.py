@@ -53,13 +53,15 @@ def checked_user_id(value: str, *, field: str = "user_id") -> str:
     """Return a well-formed user id or raise InvalidError.
 
     1..255 characters without control characters, slashes or outer white space: a user id is one
-    segment of a path.
+    segment of a path, and no two are the same there.
     """
     if not value:
         raise invalid_field(field, "is empty")
     checked_text(value, field=field, limit=MAX_USER_ID_CHARACTERS)
     if has_control_characters(value) or "/" in value or "\\" in value:
         raise invalid_field(field, "has a control character or a slash")
+    if "\ufffd" in value:  # what bytes become that are no text: others become the same
+        raise invalid_field(field, "is not UTF-8, or has the character U+FFFD")
     if value != value.strip() or value in {".", ".."}:
         raise invalid_field(field, "has white space around it, or is only dots")
     return value

@@ -129,6 +129,11 @@ async def read_body(request: Request, *, json: bool = True, files: bool = False)
     Raises UnsupportedMediaError for a type that the operation does not take, MalformedError for
     what cannot be read, InvalidError for a field that is given twice.
     """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaError(
+            "The body must be sent as it is, without a Content-Encoding.",
+            code="media_type_unsupported",
+        )
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if json and media_type == _JSON:
         return _of_json(await request.body())
