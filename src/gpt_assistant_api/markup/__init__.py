@@ -10,6 +10,8 @@ long or too odd to colour.
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from gpt_assistant_api.markup.blocks import MAX_MARKDOWN_CHARACTERS, MAX_NESTING
 from gpt_assistant_api.markup.growth import Block, GrowingDocument, render
@@ -19,15 +21,33 @@ __all__ = [
     "MAX_NESTING",
     "Block",
     "GrowingDocument",
+    "append_async",
+    "finish_async",
     "render",
     "render_async",
 ]
 
 _INLINE_CHARACTERS = 4_000
 
+Result = TypeVar("Result")
+
 
 async def render_async(markdown: str) -> str:
     """Return what `render` returns; a text that takes long is rendered in a thread."""
-    if len(markdown) <= _INLINE_CHARACTERS:
-        return render(markdown)
-    return await asyncio.to_thread(render, markdown)
+    return await _in_time(len(markdown), render, markdown)
+
+
+async def append_async(document: GrowingDocument, text: str) -> list[Block]:
+    """Do what `document.append` does, in a thread where that takes long."""
+    return await _in_time(document.open_characters + len(text), document.append, text)
+
+
+async def finish_async(document: GrowingDocument) -> list[Block]:
+    """Do what `document.finish` does, in a thread where that takes long."""
+    return await _in_time(document.characters, document.finish)
+
+
+async def _in_time(characters: int, work: Callable[..., Result], *arguments: str) -> Result:
+    if characters <= _INLINE_CHARACTERS:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)

@@ -62,10 +62,20 @@ class GrowingDocument:
         """All blocks as they were last returned."""
         return "".join(self._html)
 
+    @property
+    def characters(self) -> int:
+        """How long the text is so far, without its citation marks."""
+        return sum(map(len, self._source))
+
+    @property
+    def open_characters(self) -> int:
+        """How much of the text is in blocks that are not final."""
+        return len(self._tail) + len(self._surplus)
+
     def append(self, text: str) -> list[Block]:
         """Take a piece of text; return the blocks that are new or changed."""
         self._take(text)
-        size = len(self._tail) + len(self._surplus)
+        size = self.open_characters
         step = size // _GROWTH_STEPS if size > _ALWAYS_RENDERED_CHARACTERS else 1
         if size - self._rendered_size < step:
             return []
@@ -100,7 +110,7 @@ class GrowingDocument:
             html.append(plain(self._surplus))
         changed = self._replace(self._final, html)
         self._settle(blocks, context)
-        self._rendered_size = len(self._tail) + len(self._surplus)
+        self._rendered_size = self.open_characters
         return changed
 
     def _replace(self, start: int, html: list[str]) -> list[Block]:

@@ -23,7 +23,7 @@ from gpt_assistant_api.domain.events import (
     RunStarted,
 )
 from gpt_assistant_api.engine import LoggedEvent
-from gpt_assistant_api.markup import Block, GrowingDocument
+from gpt_assistant_api.markup import Block, GrowingDocument, append_async, finish_async
 
 _KEEP_ALIVE = b": still here\n\n"
 _BLOCK_SECONDS = 0.25
@@ -162,25 +162,27 @@ async def _html_frames(
                     continue
                 if isinstance(event, RunRestarted):
                     document, pending = GrowingDocument(), []
-                frames += _block_frames(document, pending, said)
+                frames += await _block_frames(document, pending, said)
                 html = None
                 if isinstance(event, MessageCompleted):
-                    frames += _frames_of(document.finish(), said)
+                    frames += _frames_of(await finish_async(document), said)
                     html = document.html
                 if logged.id > after:
                     frames.append(_other_frame(logged, links, html))
             if pending:
                 await asyncio.sleep(max(0.0, shown_at + _BLOCK_SECONDS - monotonic()))
-                frames += _block_frames(document, pending, said)
+                frames += await _block_frames(document, pending, said)
                 shown_at = monotonic()
             yield b"".join(frames) or _KEEP_ALIVE
 
 
-def _block_frames(document: GrowingDocument, pending: list[str], event_id: EventId) -> list[bytes]:
+async def _block_frames(
+    document: GrowingDocument, pending: list[str], event_id: EventId
+) -> list[bytes]:
     """Render what is pending; where nothing is, nothing has changed."""
     if not pending:
         return []
-    blocks = document.append("".join(pending))
+    blocks = await append_async(document, "".join(pending))
     pending.clear()
     return _frames_of(blocks, event_id)
 
