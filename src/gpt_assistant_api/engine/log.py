@@ -130,8 +130,10 @@ class EventLog:
 
     async def knows(self, run_id: str) -> bool:
         """Tell whether the log has anything of the run."""
-        channel = self._channels.get(run_id) or await self._load(run_id)
-        return bool(channel.events)
+        if (channel := self._channels.get(run_id)) is not None and channel.events:
+            return True
+        async with self._store() as redis:
+            return bool(await redis.xlen(self._key(run_id)))
 
     async def end_of(self, run_id: str) -> EventId | None:
         """Return the id of the run's last event, or None where the log has no end of it."""

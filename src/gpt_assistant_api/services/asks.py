@@ -88,6 +88,8 @@ async def find_asked(
     database: db.Database, actor: Actor, request: Ask | Regenerate
 ) -> Asked | None:
     """Return what came of a request that was made before under the same idempotency key."""
+    if request.idempotency_key is None:
+        return None
     async with database.read() as tx:
         return await _known(tx, actor.act_for(request.user_id), request)
 

@@ -80,7 +80,7 @@ async def check_position(
     run = await get_run(database, actor, run_id)
     if after.attempt > max(run.attempt + 1, 1):
         raise InvalidError("There is no such event.", code="invalid_request")
-    if not run.ended:
+    if after == BEGINNING or not run.ended:
         return True
     end = await engine.events.end_of(run_id) or EventId(run.attempt, _FROM_DATABASE)
     return after < end
