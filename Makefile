@@ -58,7 +58,7 @@ docs: $(DEV)
 
 # Pins stay as they are where pyproject.toml allows them; ARGS=--upgrade takes the newest.
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header --extra postgres pyproject.toml
+	--no-emit-index-url --no-annotate --no-header --extra otlp --extra postgres pyproject.toml
 
 lock: | $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.txt

@@ -36,6 +36,7 @@ from gpt_assistant_api.settings import Settings, load_settings
 from gpt_assistant_api.telemetry import Telemetry, open_telemetry
 from gpt_assistant_api.telemetry.listener import serving_metrics
 from gpt_assistant_api.telemetry.metrics import Readings
+from gpt_assistant_api.telemetry.tracing import describe_model_server, open_tracing
 from gpt_assistant_api.worker import executor
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def create_app(settings: Settings, *, processes: int = 1) -> ASGIApp:
 
     `processes` of the same settings are started side by side.
     """
-    telemetry = open_telemetry()
+    telemetry = make_telemetry(settings)
     face = rest.create_app(telemetry=telemetry.of_requests(), home=chat_page())
 
     @asynccontextmanager
@@ -92,6 +93,7 @@ async def open_runtime(
     Raises ConfigurationError naming the setting that is wrong.
     """
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(telemetry.close)
         stack.enter_context(db.lock_for_server(settings.effective_database_url))
         database = await db.open_database(
             settings.effective_database_url, max_connections=settings.database_connections
@@ -132,10 +134,7 @@ async def open_runtime(
             open_mode=not settings.has_tokens and not await keys.has_keys(database),
             telemetry=telemetry,
         )
-        telemetry.metrics.read_from(_readings(runtime))
-        first_port = settings.metrics_port
-        ports = range(first_port, first_port + processes) if first_port else ()
-        await stack.enter_async_context(serving_metrics(telemetry.metrics, settings.host, ports))
+        await stack.enter_async_context(_showing_metrics(runtime, settings, processes))
         engine.register(executor(answering))
         await stack.enter_async_context(
             working(
@@ -146,12 +145,33 @@ async def open_runtime(
         yield runtime
 
 
-def _readings(runtime: Runtime) -> Readings:
-    return Readings(
-        executing=lambda: runtime.engine.executing,
-        pools=runtime.database.pools,
-        unfinished=lambda: upkeep.count_unfinished(runtime.database),
+def make_telemetry(settings: Settings) -> Telemetry:
+    """Return what a process tells of its work. Raises ConfigurationError."""
+    endpoint, base_url = settings.otel_exporter_otlp_endpoint, settings.openai_base_url
+    if endpoint is None:
+        return open_telemetry()
+    api = choose_api(
+        settings.model_api, api_key=_secret(settings.openai_api_key), base_url=base_url
     )
+    return open_telemetry(open_tracing(endpoint, describe_model_server(api, base_url)))
+
+
+@asynccontextmanager
+async def _showing_metrics(
+    runtime: Runtime, settings: Settings, processes: int
+) -> AsyncGenerator[None, None]:
+    """Have the metrics look at the parts, and serve them on a port where one is set."""
+    metrics, port = runtime.telemetry.metrics, settings.metrics_port
+    metrics.read_from(
+        Readings(
+            executing=lambda: runtime.engine.executing,
+            pools=runtime.database.pools,
+            unfinished=lambda: upkeep.count_unfinished(runtime.database),
+        )
+    )
+    ports = range(port, port + processes) if port is not None else ()
+    async with serving_metrics(metrics, settings.host, ports):
+        yield
 
 
 @asynccontextmanager

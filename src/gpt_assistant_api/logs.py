@@ -10,6 +10,7 @@ from traceback import format_tb
 from typing import Literal, TextIO
 
 import structlog
+from opentelemetry import trace
 
 _MAX_ERROR_CHARACTERS = 200
 
@@ -18,6 +19,7 @@ def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
     """Send everything that is logged to standard error in one form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -37,13 +39,22 @@ def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
     logging.getLogger("uvicorn.error").propagate = True
 
 
+def _name_trace(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+    return event
+
+
 def _rendering(format_: Literal["text", "json"]) -> list[structlog.typing.Processor]:
     last: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta
     ]
     if format_ == "json":
-        trace = structlog.processors.ExceptionRenderer(lambda info: trace_of(info[1]))
-        return [*last, trace, structlog.processors.JSONRenderer()]
+        traced = structlog.processors.ExceptionRenderer(lambda info: trace_of(info[1]))
+        return [*last, traced, structlog.processors.JSONRenderer()]
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=_write_trace
     )

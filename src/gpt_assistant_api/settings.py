@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         " each process takes one of the N ports from here on. Default: only `/metrics`, with a"
         " key.",
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where traces of requests, runs and model calls go, by OTLP over HTTP, such as"
+        " http://localhost:4318. Needs the extra `otlp`. Default: nothing is traced.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."
     )

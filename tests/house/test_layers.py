@@ -41,7 +41,7 @@ PLACES = {
     "msgspec": {"engine", "llm"},
     "nh3": {"markup"},
     "obstore": {"blobs"},
-    "opentelemetry": {"telemetry"},
+    "opentelemetry": {"logs", "telemetry"},
     "orjson": {"api"},
     "prometheus_client": {"telemetry"},
     "pydantic": {"api", "settings"},

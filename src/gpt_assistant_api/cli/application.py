@@ -3,9 +3,11 @@
 import gc
 import logging
 import os
+import sys
 
 import typer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 
 from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
 from gpt_assistant_api.logs import configure_logging
@@ -22,7 +24,11 @@ def make_app(processes: int = 1) -> ASGIApp:
     gc.disable()
     from gpt_assistant_api.app import create_app  # noqa: PLC0415 - so that it counts
 
-    app = create_app(settings, processes=processes)
+    try:
+        app = create_app(settings, processes=processes)
+    except ConfigurationError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(STARTUP_FAILURE)
     gc.freeze()
     gc.enable()
     return _explaining(app)

@@ -6,11 +6,10 @@ import signal
 import typer
 from uvicorn.loops.auto import auto_loop_factory
 
-from gpt_assistant_api.app import open_runtime
+from gpt_assistant_api.app import make_telemetry, open_runtime
 from gpt_assistant_api.domain.errors import ConfigurationError
 from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.settings import Settings, load_settings
-from gpt_assistant_api.telemetry import open_telemetry
 
 
 def work() -> None:
@@ -35,6 +34,6 @@ async def _work(settings: Settings) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    async with open_runtime(settings, open_telemetry()):
+    async with open_runtime(settings, make_telemetry(settings)):
         typer.echo("Executing runs. Ctrl-C stops the worker.")
         await stop.wait()

@@ -15,7 +15,7 @@ from gpt_assistant_api.domain.usage import Used
 _COLUMNS = (
     "run_id, thread_id, user_id, message_id, reply_to, status, attempt, model, input_tokens,"
     " output_tokens, total_tokens, error_code, error_detail, retry_after_seconds, created_at,"
-    " started_at, ended_at"
+    " started_at, ended_at, traceparent"
 )
 
 
@@ -38,6 +38,7 @@ def _run(row: Mapping[str, Any]) -> Run:
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        traceparent=row["traceparent"],
     )
 
 
@@ -45,8 +46,8 @@ async def insert_run(tx: Tx, run: Run, *, key_id: str | None = None) -> None:
     """Store a queued run, with the key that it was asked for with."""
     await tx.execute(
         "INSERT INTO runs (run_id, thread_id, user_id, message_id, reply_to, status, attempt,"
-        " created_at, key_id) VALUES (:run_id, :thread_id, :user_id, :message_id, :reply_to,"
-        " :status, :attempt, :created_at, :key_id)",
+        " created_at, key_id, traceparent) VALUES (:run_id, :thread_id, :user_id, :message_id,"
+        " :reply_to, :status, :attempt, :created_at, :key_id, :traceparent)",
         run_id=run.run_id,
         thread_id=run.thread_id,
         user_id=run.user_id,
@@ -56,6 +57,7 @@ async def insert_run(tx: Tx, run: Run, *, key_id: str | None = None) -> None:
         attempt=run.attempt,
         created_at=run.created_at,
         key_id=key_id,
+        traceparent=run.traceparent,
     )
 
 

@@ -137,6 +137,7 @@ runs = sa.Table(
     sa.Column("started_at", Moment),
     sa.Column("ended_at", Moment),
     sa.Column("key_id", sa.Text),
+    sa.Column("traceparent", sa.Text),
     sa.CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')",
         name="status",

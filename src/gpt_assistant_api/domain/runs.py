@@ -43,6 +43,7 @@ class Run:
     """A row of `runs`. `message_id` is the answer, `reply_to` the user message it answers.
 
     `attempt` grows each time a worker begins the run; who holds an older number changes nothing.
+    `traceparent` names the request that asked for it, where requests are traced.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    traceparent: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -208,7 +208,7 @@ class _Attempt:
             instructions=self._parts.instructions,
             user_tag=hashlib.sha256(b"user:" + self._run.user_id.encode()).hexdigest()[:32],
         )
-        with self._parts.telemetry.model_call(self._run) as call:
+        with self._parts.telemetry.model_call(self._run, settings.model) as call:
             async with aclosing(self._parts.model_server.stream(turns, settings)) as stream:
                 async for item in stream:
                     if isinstance(item, End):

@@ -22,6 +22,7 @@ from gpt_assistant_api.domain.threads import Thread, title_from
 from gpt_assistant_api.domain.usage import seconds_to_next_day
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
+from gpt_assistant_api.telemetry.tracing import traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ async def _queue_answer(
     )
     run = Run(
         run_id, thread.thread_id, thread.user_id, answer.message_id, question.message_id,
-        "queued", 0, None, None, None, now, None, None,
+        "queued", 0, None, None, None, now, None, None, traceparent(),
     )  # fmt: skip
     await runs.insert_run(tx, run, key_id=key_id)
     thread = replace(

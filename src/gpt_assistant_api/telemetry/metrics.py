@@ -27,6 +27,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.runs import EndStatus
+from gpt_assistant_api.telemetry.tracing import own_resource
 
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _RUN_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -123,7 +124,8 @@ class Metrics:
 
     def http_provider(self) -> MeterProvider:
         """Return what FastAPI's own figures of requests go to, to appear among these."""
-        return MeterProvider(metric_readers=[PrometheusMetricReader(registry=self.registry)])
+        reader = PrometheusMetricReader(registry=self.registry)
+        return MeterProvider(metric_readers=[reader], resource=own_resource())
 
     def about_process(self) -> None:
         """Add what the operating system knows of this process, and which version it is."""
