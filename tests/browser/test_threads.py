@@ -159,3 +159,9 @@ async def test_a_thread_of_10000_messages_loads_as_it_is_read(
         shown = await chat.messages.evaluate_all(ids)
         assert shown == list(range(shown[0], 10_001))
     assert len(shown) < 1_000
+
+    await chat.open(f"/#/t/{thread_id}/4000")  # as a result of the search leads there
+    found = chat.page.locator('article[data-message-id="4000"]')
+    await expect(found).to_be_in_viewport(timeout=60_000)
+    await expect(found).to_be_focused()
+    assert await chat.messages.count() < 7_000

@@ -12,7 +12,6 @@ import { StickyScroller } from './scrolling.js';
  */
 
 const BIG_PAGE = 100;
-const MAX_PAGES_TO_SEARCH = 50;
 
 export class MessageLog extends HTMLElement {
   /** @type {Map<number, MessageView>} */
@@ -50,7 +49,7 @@ export class MessageLog extends HTMLElement {
     this.#log.replaceChildren();
     this.#cursor = null;
     this.#loading = null;
-    this.#welcome.hidden = !welcome;
+    this.#showWelcome(welcome);
     this.clearError();
   }
 
@@ -68,9 +67,15 @@ export class MessageLog extends HTMLElement {
     this.#watchTop();
   }
 
+  /** @param {boolean} shown */
+  #showWelcome(shown) {
+    this.#welcome.hidden = !shown;
+    this.toggleAttribute('data-empty', shown);
+  }
+
   /** @param {Message} message */
   #add(message) {
-    this.#welcome.hidden = true;
+    this.#showWelcome(false);
     this.#log.append(this.#makeView(message).element);
   }
 
@@ -119,16 +124,25 @@ export class MessageLog extends HTMLElement {
    */
   async reveal(messageId) {
     this.#scroller.release();
-    for (let page = 0; page < MAX_PAGES_TO_SEARCH; page += 1) {
-      const view = this.view(messageId);
-      if (view) {
-        view.reveal();
-        return true;
-      }
-      if (this.#cursor === null) return false;
-      await this.#older(BIG_PAGE);
+    await this.#loadBackTo(messageId);
+    const view = this.view(messageId);
+    view?.reveal();
+    return view !== undefined;
+  }
+
+  /**
+   * Load older pages until a message is there, or would have been: ids ascend along a branch.
+   * @param {number} messageId
+   */
+  async #loadBackTo(messageId) {
+    const { element } = this.#scroller;
+    element.ariaBusy = 'true';
+    try {
+      await this.#loading;
+      if (idOf(this.#log.firstElementChild) > messageId) await this.#older(messageId);
+    } finally {
+      element.ariaBusy = 'false';
     }
-    return false;
   }
 
   /** @param {number} messageId */
@@ -142,7 +156,7 @@ export class MessageLog extends HTMLElement {
    * @param {number} offset
    */
   async putAt(messageId, offset) {
-    while (!this.view(messageId) && this.#cursor !== null) await this.#older(BIG_PAGE);
+    await this.#loadBackTo(messageId);
     this.#scroller.release();
     this.#scroller.element.scrollTop += this.offsetOf(messageId) - offset;
   }
@@ -160,29 +174,39 @@ export class MessageLog extends HTMLElement {
     clearNotices(this.#below);
   }
 
-  /** @param {number} [limit] */
-  #older(limit) {
+  /** @param {number} [backTo] Load every page back to this message, not one alone. */
+  #older(backTo) {
     if (this.#cursor === null || !this.#loadOlder) return Promise.resolve();
-    this.#loading ??= this.#loadPage(this.#cursor, this.#loadOlder, limit);
+    this.#loading ??= this.#loadPages(this.#cursor, this.#loadOlder, backTo);
     return this.#loading;
   }
 
   /**
+   * Load pages and show them at once: what is done for every page grows with all that is shown.
    * @param {string} cursor
    * @param {LoadOlder} load
-   * @param {number} [limit]
+   * @param {number} [backTo]
    */
-  async #loadPage(cursor, load, limit) {
+  async #loadPages(cursor, load, backTo = Infinity) {
     const first = this.#log.firstElementChild;
+    const limit = backTo === Infinity ? undefined : BIG_PAGE;
+    /** @type {Message[]} */
+    const messages = [];
+    /** @type {string | null} */
+    let next = cursor;
     try {
-      const page = await load(cursor, limit);
-      if (first !== this.#log.firstElementChild || !first) return; // another thread by now
-      const views = page.messages.map((message) => this.#makeView(message));
+      do {
+        const page = await load(next, limit);
+        if (first !== this.#log.firstElementChild || !first) return; // another thread by now
+        messages.unshift(...page.messages);
+        next = page.next_cursor;
+      } while (next !== null && (messages[0]?.message_id ?? 0) > backTo);
+      const views = messages.map((message) => this.#makeView(message));
       this.#scroller.insertAbove(first, () => {
         this.#log.prepend(...views.map((view) => view.element));
       });
       for (const view of this.views) view.refreshQuote();
-      this.#cursor = page.next_cursor;
+      this.#cursor = next;
       this.#loading = null;
       this.#watchTop();
     } catch (error) {
@@ -210,4 +234,9 @@ export class MessageLog extends HTMLElement {
   #truncateAfter(element) {
     while (element.nextElementSibling) element.nextElementSibling.remove();
   }
+}
+
+/** @param {Element | null} element */
+function idOf(element) {
+  return element instanceof HTMLElement ? Number(element.dataset.messageId) : 0;
 }

@@ -19,6 +19,11 @@ import { clearNotices, showError } from './notices.js';
  * }} Actions
  */
 
+// Made once: each is dearer than all the rest of a message.
+const WHOLE_TIME = new Intl.DateTimeFormat([], { dateStyle: 'long', timeStyle: 'short' });
+const TIME_OF_DAY = new Intl.DateTimeFormat([], { hour: 'numeric', minute: '2-digit' });
+const DAY = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short' });
+
 const CONTINUES = 'The connection is lost. The answer goes on; trying to get it…';
 
 export class MessageView {
@@ -184,10 +189,8 @@ export class MessageView {
     const moment = new Date(this.message.message_time);
     const today = moment.toDateString() === new Date().toDateString();
     time.dateTime = this.message.message_time;
-    time.title = moment.toLocaleString();
-    time.textContent = today
-      ? moment.toLocaleTimeString([], { hour: 'numeric', minute: '2-digit' })
-      : moment.toLocaleDateString([], { day: 'numeric', month: 'short' });
+    time.title = WHOLE_TIME.format(moment);
+    time.textContent = (today ? TIME_OF_DAY : DAY).format(moment);
   }
 
   #bind() {
