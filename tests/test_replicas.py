@@ -80,6 +80,7 @@ async def test_what_one_replica_begins_every_other_can_watch_and_stop(
     assert events[-1].name == "run.cancelled"
     [_, answer] = await messages_of(b, started["thread_id"])
     assert answer["content"] == text_of(events)
+    assert [(await client.get("/readyz")).status_code for client in (a, b)] == [200, 200]
 
 
 async def test_a_killed_replicas_runs_go_on_elsewhere(

@@ -143,7 +143,7 @@ class EventLog:
     async def check(self) -> None:
         """Raise UnavailableError when the engine's store does not answer."""
         async with self._store() as redis:
-            await redis.get(self._wake_key)
+            await redis.xlen(self._wake_key)
 
     def _key(self, run_id: str) -> str:
         return self._docket.key(f"events:{run_id}")
