@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gpt_assistant_api.tokens import TokenVerifier
 
 _LOOK_FOR_RUNS_SECONDS = 10.0
+_HAND_OVER_TIME = timedelta(seconds=2)
 _CLEAN_UP_SECONDS = 3_600.0
 
 log = structlog.get_logger(__name__)
@@ -198,9 +199,7 @@ async def _upkeep(runtime: Runtime) -> AsyncGenerator[None, None]:
 
 
 async def _look_for_runs(runtime: Runtime) -> None:
-    await upkeep.resume_runs(
-        runtime.database, runtime.engine, older_than=timedelta(seconds=_LOOK_FOR_RUNS_SECONDS)
-    )
+    await upkeep.resume_runs(runtime.database, runtime.engine, older_than=_HAND_OVER_TIME)
 
 
 async def _repeat(seconds: float, action: Callable[[], Any]) -> None:

@@ -68,7 +68,11 @@ class Settings(BaseSettings):
         None, description="redis://... for many replicas. Default: embedded in the process."
     )
     lease_seconds: float = Field(
-        12, ge=1, le=600, description="After how long a dead worker's run is taken up by another."
+        10,
+        ge=1,
+        le=600,
+        description="For how long a worker that is not heard of keeps its runs; another takes them "
+        "up at most a third of that later.",
     )
     run_concurrency: int = Field(
         1_000, ge=1, description="How many runs one process executes at a time."
