@@ -25,8 +25,9 @@ from gpt_assistant_api.api.guard import RequestContext, SecurityHeaders
 from gpt_assistant_api.blobs import open_blobs
 from gpt_assistant_api.domain.asks import RunLimits
 from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
+from gpt_assistant_api.domain.streams import OpenStreams
 from gpt_assistant_api.engine import open_engine, working
-from gpt_assistant_api.limits import open_limiter
+from gpt_assistant_api.limits import Limiter, open_limiter
 from gpt_assistant_api.llm.choose import choose_api, choose_model, open_model_server
 from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.runtime import Links, Runtime
@@ -80,7 +81,10 @@ def create_app(settings: Settings, *, processes: int = 1) -> ASGIApp:
                 "Last-Event-ID",
                 "Prefer",
             ],
-            expose_headers=["X-Request-Id", "Retry-After", "Location"],
+            expose_headers=[
+                *("X-Request-Id", "Retry-After", "Location"),
+                *("RateLimit", "RateLimit-Policy"),
+            ],
         )
     return RequestContext(SecurityHeaders(app))
 
@@ -104,7 +108,8 @@ async def open_runtime(
         engine = await stack.enter_async_context(
             open_engine(settings.effective_redis_url, on_end=telemetry.run_ended)
         )
-        limiter = open_limiter(settings.effective_redis_url, settings.requests_per_minute)
+        link_secret = _link_secret(settings)
+        limiter = _limiter(settings, link_secret)
         stack.push_async_callback(limiter.close)
         key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
         model_server = open_model_server(
@@ -127,8 +132,9 @@ async def open_runtime(
             engine=engine,
             limiter=limiter,
             tokens=_verifier(settings),
-            links=Links(_link_secret(settings), settings.link_seconds),
-            run_limits=RunLimits(settings.concurrent_runs, settings.tokens_per_day),
+            links=Links(link_secret, settings.link_seconds),
+            streams=_open_streams(settings),
+            run_limits=_run_limits(settings),
             max_body_bytes=settings.max_upload_bytes,
             default_image_prompt=settings.default_image_prompt,
             model_api=choose_api(settings.model_api, api_key=key, base_url=base_url),
@@ -173,6 +179,33 @@ async def _showing_metrics(
     ports = range(port, port + processes) if port is not None else ()
     async with serving_metrics(metrics, settings.host, ports):
         yield
+
+
+def _limiter(settings: Settings, secret: bytes) -> Limiter:
+    return open_limiter(
+        settings.effective_redis_url,
+        per_user=settings.requests_per_minute,
+        per_key=settings.requests_per_minute_per_key,
+        secret=secret,
+    )
+
+
+def _open_streams(settings: Settings) -> OpenStreams:
+    return OpenStreams(
+        per_user=settings.concurrent_streams,
+        per_key=settings.concurrent_streams_per_key,
+        per_process=settings.concurrent_streams_per_process,
+    )
+
+
+def _run_limits(settings: Settings) -> RunLimits:
+    return RunLimits(
+        concurrent_runs=settings.concurrent_runs,
+        tokens_per_day=settings.tokens_per_day,
+        concurrent_runs_per_key=settings.concurrent_runs_per_key,
+        tokens_per_day_per_key=settings.tokens_per_day_per_key,
+        storage_bytes=settings.storage_bytes,
+    )
 
 
 @asynccontextmanager

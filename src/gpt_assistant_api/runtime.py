@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from gpt_assistant_api import db
 from gpt_assistant_api.blobs import Blobs
 from gpt_assistant_api.domain.asks import RunLimits
+from gpt_assistant_api.domain.streams import OpenStreams
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.limits import Limiter
 from gpt_assistant_api.telemetry import Telemetry
@@ -33,6 +34,7 @@ class Runtime:
     blobs: Blobs
     engine: Engine
     limiter: Limiter
+    streams: OpenStreams
     tokens: "TokenVerifier | None"
     links: Links
     run_limits: RunLimits

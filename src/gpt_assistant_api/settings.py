@@ -88,17 +88,45 @@ class Settings(BaseSettings):
     )
     link_secret: SecretStr | None = Field(
         None,
-        description="Signs the links to files. Needed with many replicas. Default: made once and "
-        "kept in DATA_DIR.",
+        description="Signs the links to files, and names the counters of requests in Redis so that "
+        "nobody can tell whose they are. Needed with many replicas. Default: made once and kept in "
+        "DATA_DIR.",
     )
     link_seconds: int = Field(3_600, ge=60, le=604_800, description="How long a link opens a file.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [], description="Comma-separated origins whose pages may call the API with a credential."
     )
 
-    requests_per_minute: int = Field(0, ge=0, description="Per user and per key. 0: no limit.")
+    requests_per_minute: int = Field(0, ge=0, description="Per user. 0: no limit.")
+    requests_per_minute_per_key: int = Field(
+        0, ge=0, description="All users of one key together. 0: no limit."
+    )
     concurrent_runs: int = Field(0, ge=0, description="Unfinished runs per user. 0: no limit.")
+    concurrent_runs_per_key: int = Field(
+        0,
+        ge=0,
+        description="Unfinished runs of all users of one key together. On PostgreSQL the asks of a "
+        "key then take turns. 0: no limit.",
+    )
     tokens_per_day: int = Field(0, ge=0, description="Per user and day of UTC. 0: no limit.")
+    tokens_per_day_per_key: int = Field(
+        0, ge=0, description="All users of one key together, per day of UTC. 0: no limit."
+    )
+    storage_bytes: int = Field(
+        0, ge=0, description="What all files of one user may have together. 0: no limit."
+    )
+    concurrent_streams: int = Field(
+        0, ge=0, description="Open event streams per user, in each process. 0: no limit."
+    )
+    concurrent_streams_per_key: int = Field(
+        0,
+        ge=0,
+        description="Open event streams of all users of one key together, in each process. "
+        "0: no limit.",
+    )
+    concurrent_streams_per_process: int = Field(
+        0, ge=0, description="All open event streams of a process. 0: no limit."
+    )
     max_upload_bytes: int = Field(
         20 * 1024 * 1024, ge=1024, description="The largest request body, files included."
     )

@@ -469,6 +469,7 @@ async def test_requests_at_the_same_time_keep_their_own_ids_and_leave_none_behin
     nothing: Any = None
     named = RequestContext(app)
     await asyncio.gather(*(named(make_scope(name), nothing, nothing) for name in "abc"))
-    assert seen == {name: ({"shared": True, "request_id": name}, name) for name in "abc"}
+    states = {name: {"shared": True, "request_id": name, "headers": {}} for name in "abc"}
+    assert seen == {name: (states[name], name) for name in "abc"}
     assert lifespan_state == {"shared": True}
     assert structlog.contextvars.get_contextvars() == {}

@@ -79,4 +79,5 @@ async def test_what_a_limit_and_a_bill_ask_for_is_found_by_an_index(filled: Data
         assert await usage.count_tokens(recorder, "ada", today) == 5
         assert await usage.count_key_tokens(recorder, "key_1", today) == 5
         assert await files.count_bytes(recorder, "ada") == MESSAGES
+        assert await runs.count_unfinished_of_key(recorder, "key_1") == 0
         assert await recorder.scans() == []

@@ -6,14 +6,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from gpt_assistant_api.db import Database, Tx, runs
+from gpt_assistant_api.db import Database, Tx, keys, runs
 from gpt_assistant_api.domain.asks import Ask, Asked, RunLimits
+from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import ConflictError, RateLimitedError
+from gpt_assistant_api.domain.keys import ApiKey
+from gpt_assistant_api.domain.runs import Usage
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.services.asks import ask
 from gpt_assistant_api.services.runs import cancel_run
-from tests.db.builders import count
+from tests.db.builders import NOON, count
 from tests.db.plans import Recorder
 
 NO_LIMITS = RunLimits()
@@ -41,6 +44,52 @@ async def test_a_limit_on_concurrent_runs_holds_for_asks_at_the_same_moment(
     )
     assert len([one for one in outcomes if isinstance(one, Asked)]) == 2
     assert len([one for one in outcomes if isinstance(one, RateLimitedError)]) == 6
+
+
+async def test_a_limit_of_a_key_holds_for_all_its_users_at_the_same_moment(
+    database: Database, engine: Engine
+) -> None:
+    async with database.write() as tx:
+        for key_id in ("key_1", "key_2"):
+            await keys.insert_key(tx, ApiKey(key_id, "app", key_id, "gaa_abc", NOON, None))
+    limits = RunLimits(concurrent_runs=2, concurrent_runs_per_key=3)
+
+    async def asks(key_id: str, *names: str) -> list[Asked]:
+        outcomes = await asyncio.gather(
+            *(ask(database, engine, limits, Actor("key", key_id), Ask(n, "Hi")) for n in names),
+            return_exceptions=True,
+        )
+        refused = [one for one in outcomes if not isinstance(one, Asked)]
+        assert all(isinstance(one, RateLimitedError) for one in refused)
+        assert all("of this key" in str(one) for one in refused)
+        return [one for one in outcomes if isinstance(one, Asked)]
+
+    asked = await asks("key_1", *(f"user_{number}" for number in range(9)))
+    assert len(asked) == 3
+    assert len(await asks("key_2", "ada")) == 1
+    actor = Actor("key", "key_1")
+    await cancel_run(database, engine, actor, asked[0].run.run_id)
+    assert len(await asks("key_1", "bob", "cy")) == 1
+
+
+async def test_the_tokens_of_a_key_are_those_of_all_its_users(
+    database: Database, engine: Engine, anybody: Actor
+) -> None:
+    limits = RunLimits(tokens_per_day=100, tokens_per_day_per_key=150)
+    for user_id in ("ada", "bob"):
+        asked = await ask(database, engine, limits, Actor("key", "key_1"), Ask(user_id, "Hi"))
+        async with database.write() as tx:
+            await runs.claim_run(tx, asked.run.run_id, model="sim", started_at=NOON)
+            await runs.end_run(
+                tx, asked.run.run_id, attempt=1, status="completed", ended_at=utc_now(),
+                usage=Usage(40, 40, 80),
+            )  # fmt: skip
+    with pytest.raises(RateLimitedError, match="This key's tokens") as refusal:
+        await ask(database, engine, limits, Actor("key", "key_1"), Ask("cy", "Hi"))
+    assert refusal.value.code == "too_many_tokens"
+    assert 1 <= refusal.value.retry_after_seconds <= 86_400
+    for actor in (Actor("key", "key_2"), anybody):
+        await ask(database, engine, limits, actor, Ask("ada", "Hi"))
 
 
 async def test_interrupting_stops_the_active_run_and_all_that_wait(

@@ -1,6 +1,8 @@
 """Files that are uploaded, taken back and shared between threads."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from gpt_assistant_api.blobs import Blobs, original_key
 from gpt_assistant_api.db import Database, Tx
 from gpt_assistant_api.domain.asks import Ask, Asked, RunLimits
-from gpt_assistant_api.domain.errors import UnavailableError
+from gpt_assistant_api.domain.clock import utc_now
+from gpt_assistant_api.domain.errors import TooLargeError, UnavailableError
 from gpt_assistant_api.domain.files import File
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
@@ -80,3 +83,49 @@ async def test_an_upload_of_unknown_outcome_leaves_no_record_without_bytes(
     with pytest.raises(UnavailableError):
         await upload_file(Forgetful(database), blobs, anybody, "ada", UPLOAD)
     assert await count(database, "files") == 0
+
+
+async def test_uploads_at_the_same_moment_never_store_more_than_a_user_may(
+    database: Database, blobs: Blobs, anybody: Actor
+) -> None:
+    one = (await upload_file(database, blobs, anybody, "bob", UPLOAD)).size_bytes
+    outcomes = await asyncio.gather(
+        *(
+            upload_file(database, blobs, anybody, "ada", UPLOAD, storage_bytes=3 * one + one // 2)
+            for _ in range(12)
+        ),
+        return_exceptions=True,
+    )
+    stored = [outcome for outcome in outcomes if isinstance(outcome, File)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, TooLargeError)]
+    assert (len(stored), len(refused)) == (3, 9)
+    assert {refusal.code for refusal in refused} == {"storage_exceeded"}
+    assert await count(database, "files") == 4
+    assert len([key async for key in blobs.list_older("", utc_now() + timedelta(1))]) == 4
+
+
+async def test_claims_at_the_same_moment_never_give_a_user_more_than_they_may_have(
+    database: Database, blobs: Blobs, engine: Engine
+) -> None:
+    key = Actor("key", "key_1")
+    unclaimed = [await upload_file(database, blobs, key, None, UPLOAD) for _ in range(8)]
+    limits = RunLimits(storage_bytes=2 * unclaimed[0].size_bytes)
+
+    async def claim(*files: File) -> Asked:
+        request = Ask("ada", "What?", file_ids=tuple(file.file_id for file in files))
+        return await ask(database, engine, limits, key, request)
+
+    outcomes = await asyncio.gather(*map(claim, unclaimed), return_exceptions=True)
+    claimed = [
+        file for file, one in zip(unclaimed, outcomes, strict=True) if isinstance(one, Asked)
+    ]
+    assert len(claimed) == 2
+    assert sum(isinstance(one, TooLargeError) for one in outcomes) == 6
+    await claim(*claimed)
+    # What is there already may be shown again, though the limit is lower now.
+    limits = RunLimits(storage_bytes=1)
+    await claim(*claimed)
+    left = [file for file in unclaimed if file not in claimed]
+    with pytest.raises(TooLargeError):
+        await claim(claimed[0], left[0])
+    assert (await get_file(database, left[0].file_id, key)).user_id is None

@@ -139,9 +139,10 @@ class SecurityHeaders:
 class RequestContext:
     """Names each request, in its state, its log lines and its response, and logs its end.
 
-    An id from outside is taken over if it cannot hurt a log. The line has the route that was
-    matched: paths hold the ids of users, and queries hold signatures. A crash is logged here alone,
-    where the request still has its name.
+    What is put into `headers` of its state goes out with its response, whoever makes that. An id
+    from outside is taken over if it cannot hurt a log. The line has the route that was matched:
+    paths hold the ids of users, and queries hold signatures. A crash is logged here alone, where
+    the request still has its name.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -154,15 +155,18 @@ class RequestContext:
             return
         request_id = _request_id(scope)
         header = (b"x-request-id", request_id.encode("ascii"))
+        told: dict[str, str] = {}
         # The server may hand the same state to all requests.
-        scope = {**scope, "state": {**scope.get("state", {}), "request_id": request_id}}
+        state = {**scope.get("state", {}), "request_id": request_id, "headers": told}
+        scope = {**scope, "state": state}
         status: int | None = None
 
         async def send_named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), header]}
+                more = [(name.lower().encode(), text.encode()) for name, text in told.items()]
+                message = {**message, "headers": [*message.get("headers", ()), header, *more]}
             await send(message)
 
         started = time.perf_counter()

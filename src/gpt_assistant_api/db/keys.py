@@ -22,6 +22,14 @@ async def insert_key(tx: Tx, key: ApiKey) -> None:
     )
 
 
+async def lock_key(tx: Tx, key_id: str) -> None:
+    """Have every other transaction that locks this key wait until this one ends."""
+    if tx.dialect == "postgresql":  # on SQLite there is one writer at a time
+        await tx.fetch_one(
+            "SELECT key_id FROM api_keys WHERE key_id = :key_id FOR NO KEY UPDATE", key_id=key_id
+        )
+
+
 async def fetch_key(tx: Tx, key_hash: str) -> ApiKey | None:
     """Return the key with this hash, revoked or not."""
     row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM api_keys WHERE hash = :hash", hash=key_hash)

@@ -222,6 +222,16 @@ async def fetch_unfinished_of_user(tx: Tx, user_id: str) -> list[Run]:
     return [_run(row) for row in rows]
 
 
+async def count_unfinished_of_key(tx: Tx, key_id: str) -> int:
+    """Return how many runs that were asked for with a key have not ended."""
+    row = await tx.fetch_one(
+        "SELECT COUNT(*) AS n FROM runs"
+        " WHERE key_id = :key_id AND status IN ('queued', 'in_progress')",
+        key_id=key_id,
+    )
+    return int(row["n"]) if row else 0
+
+
 async def fetch_runs_of_user(
     tx: Tx, user_id: str, *, after: tuple[datetime, str] | None, limit: int
 ) -> list[Run]:

@@ -47,7 +47,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """What one user may use; 0 is no limit."""
+    """What one user may use, and all users of one key together; 0 is no limit."""
 
     concurrent_runs: int = 0
     tokens_per_day: int = 0
+    concurrent_runs_per_key: int = 0
+    tokens_per_day_per_key: int = 0
+    storage_bytes: int = 0

@@ -5,6 +5,8 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
+from gpt_assistant_api.domain.errors import TooLargeError
+
 # File systems count bytes, and most of them end at 255; a ZIP may still add a number to the name.
 MAX_FILENAME_BYTES = 200
 THUMBNAIL_SIZES = (64, 128, 256, 512, 1024)
@@ -41,6 +43,13 @@ class File:
     height: int
     sha256: str
     created_at: datetime
+
+
+def storage_exceeded(limit: int) -> TooLargeError:
+    """Return the refusal of a file that a user has no room for."""
+    return TooLargeError(
+        f"All files of this user together may have {limit} bytes.", code="storage_exceeded"
+    )
 
 
 def safe_filename(name: str | None, content_type: str) -> str:

@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from gpt_assistant_api import db
-from gpt_assistant_api.db import files, idempotency, messages, runs, threads, usage, users
+from gpt_assistant_api.db import files, idempotency, keys, messages, runs, threads, usage, users
 from gpt_assistant_api.domain.asks import Ask, Asked, Regenerate, RunLimits
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import (
@@ -13,7 +14,7 @@ from gpt_assistant_api.domain.errors import (
     NotFoundError,
     RateLimitedError,
 )
-from gpt_assistant_api.domain.files import File
+from gpt_assistant_api.domain.files import File, storage_exceeded
 from gpt_assistant_api.domain.history import estimate_tokens
 from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.messages import Message
@@ -40,14 +41,15 @@ async def ask(
     """Add a user message to a thread and queue its answer; a repeated request gives the same run.
 
     Raises NotFoundError for a thread, file or message that is not this user's, ConflictError while
-    the thread has a run and `if_busy` is "reject", RateLimitedError over a limit.
+    the thread has a run and `if_busy` is "reject", RateLimitedError over a limit, TooLargeError for
+    files that the user has no room for.
     """
     user_id = actor.act_for(request.user_id)
 
     async def store(tx: db.Tx) -> _Stored:
         thread = await _thread_for(tx, user_id, request)
         busy, stopped = await _make_room(tx, thread, request.if_busy)
-        attached = await _claim_files(tx, user_id, request.file_ids)
+        attached = await _claim_files(tx, user_id, request.file_ids, limits.storage_bytes)
         if request.reply_to is not None:
             await _message_in(tx, thread, request.reply_to)
         question = await _append_question(
@@ -57,7 +59,7 @@ async def ask(
         asked = await _queue_answer(tx, thread, question, busy=busy, key_id=actor.key_id)
         return _Stored(asked, not busy, stopped)
 
-    return await _once(database, engine, limits, user_id, request, store)
+    return await _once(database, engine, limits, actor, request, store)
 
 
 async def regenerate(
@@ -82,7 +84,7 @@ async def regenerate(
         asked = await _queue_answer(tx, thread, question, busy=busy, key_id=actor.key_id)
         return _Stored(asked, not busy, stopped)
 
-    return await _once(database, engine, limits, user_id, request, store)
+    return await _once(database, engine, limits, actor, request, store)
 
 
 async def find_asked(
@@ -99,17 +101,20 @@ async def _once(
     database: db.Database,
     engine: Engine,
     limits: RunLimits,
-    user_id: str,
+    actor: Actor,
     request: Ask | Regenerate,
     store: Callable[[db.Tx], Awaitable[_Stored]],
 ) -> Asked:
     """Store a request in one transaction and hand its run over, unless that was done before."""
+    user_id = actor.act_for(request.user_id)
     async with database.write() as tx:
         if request.idempotency_key is not None:
             await idempotency.lock_key(tx, user_id, request.idempotency_key)
         if known := await _known(tx, user_id, request):
             return known
-        await _check_limits(tx, user_id, limits)
+        await _check_limits_of_user(tx, user_id, limits)
+        if actor.key_id is not None:
+            await _check_limits_of_key(tx, actor.key_id, limits)
         stored = await store(tx)
         await _remember(tx, user_id, request, stored.asked)
     return await _hand_over(engine, stored)
@@ -145,24 +150,46 @@ async def _remember(tx: db.Tx, user_id: str, request: Ask | Regenerate, asked: A
         )
 
 
-async def _check_limits(tx: db.Tx, user_id: str, limits: RunLimits) -> None:
+async def _check_limits_of_user(tx: db.Tx, user_id: str, limits: RunLimits) -> None:
+    if limits.concurrent_runs or limits.storage_bytes:
+        # So that nobody counts at the same time; before the thread, which others lock alone.
+        await users.insert_user(tx, user_id, utc_now())
     if limits.concurrent_runs:
-        await users.insert_user(tx, user_id, utc_now())  # so that nobody counts at the same time
         unfinished = await runs.fetch_unfinished_of_user(tx, user_id)
-        if len(unfinished) >= limits.concurrent_runs:
-            raise RateLimitedError(
-                f"{limits.concurrent_runs} runs of this user are unfinished already.",
-                code="too_many_runs",
-                retry_after_seconds=5,
-            )
+        _check_runs(len(unfinished), limits.concurrent_runs, "user")
     if limits.tokens_per_day:
         now = utc_now()
-        if await usage.count_tokens(tx, user_id, now.date()) >= limits.tokens_per_day:
-            raise RateLimitedError(
-                "This user's tokens of today are used up; the next day begins at midnight UTC.",
-                code="too_many_tokens",
-                retry_after_seconds=seconds_to_next_day(now),
-            )
+        used = await usage.count_tokens(tx, user_id, now.date())
+        _check_tokens(used, limits.tokens_per_day, "user", now)
+
+
+async def _check_limits_of_key(tx: db.Tx, key_id: str, limits: RunLimits) -> None:
+    if limits.concurrent_runs_per_key:
+        await keys.lock_key(tx, key_id)
+        unfinished = await runs.count_unfinished_of_key(tx, key_id)
+        _check_runs(unfinished, limits.concurrent_runs_per_key, "key")
+    if limits.tokens_per_day_per_key:
+        now = utc_now()
+        used = await usage.count_key_tokens(tx, key_id, now.date())
+        _check_tokens(used, limits.tokens_per_day_per_key, "key", now)
+
+
+def _check_runs(unfinished: int, limit: int, whose: str) -> None:
+    if unfinished >= limit:
+        raise RateLimitedError(
+            f"{limit} runs of this {whose} are unfinished already.",
+            code="too_many_runs",
+            retry_after_seconds=5,
+        )
+
+
+def _check_tokens(used: int, limit: int, whose: str, now: datetime) -> None:
+    if used >= limit:
+        raise RateLimitedError(
+            f"This {whose}'s tokens of today are used up; the next day begins at midnight UTC.",
+            code="too_many_tokens",
+            retry_after_seconds=seconds_to_next_day(now),
+        )
 
 
 async def _thread_for(tx: db.Tx, user_id: str, request: Ask) -> Thread:
@@ -200,13 +227,20 @@ async def _make_room(
     return False, [pair for pair in ended if pair is not None]
 
 
-async def _claim_files(tx: db.Tx, user_id: str, file_ids: Sequence[str]) -> list[File]:
+async def _claim_files(
+    tx: db.Tx, user_id: str, file_ids: Sequence[str], storage_bytes: int
+) -> list[File]:
+    is_limited = bool(storage_bytes and file_ids)
+    before = await files.count_bytes(tx, user_id) if is_limited else 0
     claimed = []
     for file_id in file_ids:
         file = await files.claim_file(tx, file_id, user_id=user_id)
         if file is None:
             raise NotFoundError("There is no such file.", code="file_not_found")
         claimed.append(file)
+    # What the user has already may be shown again, also when it is over a limit that came later.
+    if is_limited and await files.count_bytes(tx, user_id) > max(before, storage_bytes):
+        raise storage_exceeded(storage_bytes)
     return claimed
 
 

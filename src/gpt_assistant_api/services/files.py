@@ -11,7 +11,7 @@ from gpt_assistant_api.db import files, messages, threads, users
 from gpt_assistant_api.domain.archives import UniqueNames
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
-from gpt_assistant_api.domain.files import File, safe_filename
+from gpt_assistant_api.domain.files import File, safe_filename, storage_exceeded
 from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.telemetry import SILENT, Telemetry
@@ -34,12 +34,18 @@ async def upload_file(
     user_id: str | None,
     upload: Upload,
     telemetry: Telemetry = SILENT,
+    *,
+    storage_bytes: int = 0,
 ) -> File:
     """Store an image; without a user it belongs to the first whose ask names it.
 
-    Raises UnsupportedMediaError or InvalidError, and then leaves nothing behind.
+    Raises UnsupportedMediaError or InvalidError, or TooLargeError where all files of the user would
+    be larger than `storage_bytes` (0: no limit), and then leaves nothing behind.
     """
     owner = actor.act_for(user_id) if user_id is not None or actor.user_id else None
+    if owner is not None and storage_bytes:
+        async with database.read() as tx:  # a picture costs more to look at than to refuse
+            await _check_room(tx, owner, 1, storage_bytes)
     image = await images.accept_image(upload.data)
     file = File(
         file_id=new_id("file"),
@@ -56,7 +62,8 @@ async def upload_file(
     try:
         async with database.write() as tx:
             if owner is not None:
-                await users.insert_user(tx, owner, file.created_at)
+                await users.insert_user(tx, owner, file.created_at)  # who counts alone from here
+                await _check_room(tx, owner, file.size_bytes, storage_bytes)
             await files.insert_file(tx, file)
     except BaseException:
         # The record may be stored all the same, and no record may be without its bytes.
@@ -65,6 +72,11 @@ async def upload_file(
         raise
     telemetry.file_accepted(file.size_bytes)
     return file
+
+
+async def _check_room(tx: db.Tx, user_id: str, more_bytes: int, storage_bytes: int) -> None:
+    if storage_bytes and await files.count_bytes(tx, user_id) + more_bytes > storage_bytes:
+        raise storage_exceeded(storage_bytes)
 
 
 async def withdraw_files(database: db.Database, blobs: Blobs, stored: Sequence[File]) -> None:

@@ -22,6 +22,7 @@ from gpt_assistant_api.api.rest import (
     users,
 )
 from gpt_assistant_api.api.rest.methods import PathMethods
+from gpt_assistant_api.api.rest.rates import HEADERS
 from gpt_assistant_api.api.rest.rules import RULES, Rule
 from gpt_assistant_api.api.rest.schemas import ProblemOut
 from gpt_assistant_api.api.web import WebPage
@@ -33,6 +34,8 @@ answered by any model server.
 
 - **Who**: `Authorization: Bearer <key>` acts for any `user_id`, a user's JWT for its `sub`.
 - **Errors** are `application/problem+json` with a stable `code`.
+- **Limits**: where requests are limited, `RateLimit` says what is left; over a limit the answer is
+  429 with `Retry-After`.
 - **Pages**: `limit` and `cursor`; `next_cursor` is null on the last page.
 - **Streams** are server-sent events; reconnect with `Last-Event-ID` to miss nothing.
 """
@@ -96,6 +99,13 @@ def _complete_description(app: FastAPI) -> None:
     components = document.setdefault("components", {})
     shape = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
     components["schemas"] |= {**shape.pop("$defs", {}), "ProblemOut": shape}
+    components["headers"] = {
+        **HEADERS,
+        "Retry-After": {
+            "description": "After how many seconds to try again.",
+            "schema": {"type": "integer", "minimum": 0, "examples": [5]},
+        },
+    }
     components["securitySchemes"] = {
         "bearer": {
             "type": "http",
@@ -108,3 +118,10 @@ def _complete_description(app: FastAPI) -> None:
             rule = RULES[operation["operationId"]]
             if rule is not Rule.PUBLIC:
                 operation["security"] = [{"bearer": []}, *([{}] if rule is Rule.LINK else [])]
+                _describe_headers(operation["responses"])
+
+
+def _describe_headers(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        names = [*HEADERS, *(["Retry-After"] if status in {"429", "503"} else [])]
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from gpt_assistant_api.api.rest.context import (
 from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import problem_of_ending
+from gpt_assistant_api.api.rest.rates import count_user
 from gpt_assistant_api.api.rest.schemas import AskOut, MessageOut, RunOut
 from gpt_assistant_api.domain.asks import MAX_FILES, Ask, Asked, Regenerate
 from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
@@ -83,7 +84,7 @@ async def ask(
     read = await read_body(request, files=True)
     body = read.of(AskIn)
     user_id = actor.act_for(body.user_id)
-    await _count(runtime, actor, user_id)
+    await count_user(request, actor, user_id)
     wanted = Ask(
         user_id=user_id,
         prompt=_prompt(body, runtime, has_file=bool(read.uploads)),
@@ -94,18 +95,19 @@ async def ask(
         idempotency_key=_key(idempotency_key),
         fingerprint=f"ask {read.fingerprint}",
     )
-    asked = await asks.find_asked(runtime.database, actor, wanted)
-    if asked is None:
-        async with _stored(runtime, actor, user_id, read.uploads) as stored:
-            with_files = _with_files(wanted, stored)
-            asked = await asks.ask(
-                runtime.database, runtime.engine, runtime.run_limits, actor, with_files
-            )
-            stored[:] = [file for file in stored if file not in asked.question.files]
-    return await _answer(
-        request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
-        prefer=prefer,
-    )  # fmt: skip
+    with _held(request, runtime, actor, user_id, stream=body.stream) as held:
+        asked = await asks.find_asked(runtime.database, actor, wanted)
+        if asked is None:
+            async with _stored(runtime, actor, user_id, read.uploads) as stored:
+                with_files = _with_files(wanted, stored)
+                asked = await asks.ask(
+                    runtime.database, runtime.engine, runtime.run_limits, actor, with_files
+                )
+                stored[:] = [file for file in stored if file not in asked.question.files]
+        return await _answer(
+            request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
+            prefer=prefer, held=held,
+        )  # fmt: skip
 
 
 @routes.post(
@@ -132,7 +134,7 @@ async def regenerate(
     read = await read_body(request)
     body = read.of(RegenerateIn)
     user_id = actor.act_for(body.user_id)
-    await _count(runtime, actor, user_id)
+    await count_user(request, actor, user_id)
     new_prompt = body.new_prompt
     if new_prompt is not None:
         checked_text(new_prompt, field="new_prompt", limit=MAX_PROMPT_CHARACTERS)
@@ -149,13 +151,30 @@ async def regenerate(
         idempotency_key=_key(idempotency_key),
         fingerprint=f"regenerate {read.fingerprint}",
     )
-    asked = await asks.regenerate(
-        runtime.database, runtime.engine, runtime.run_limits, actor, wanted
-    )
-    return await _answer(
-        request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
-        prefer=prefer,
-    )  # fmt: skip
+    with _held(request, runtime, actor, user_id, stream=body.stream) as held:
+        asked = await asks.regenerate(
+            runtime.database, runtime.engine, runtime.run_limits, actor, wanted
+        )
+        return await _answer(
+            request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
+            prefer=prefer, held=held,
+        )  # fmt: skip
+
+
+def _wants_stream(request: Request, stream: bool | None) -> bool:
+    if stream is not None:
+        return stream
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def _held(
+    request: Request, runtime: Runtime, actor: Actor, user_id: str, *, stream: bool | None
+) -> ExitStack:
+    """Return what is held for the answer: a place for a stream, taken before anything is stored."""
+    held = ExitStack()
+    if _wants_stream(request, stream):
+        held.enter_context(runtime.streams.one_more(user_id, actor.key_id))
+    return held
 
 
 async def _answer(
@@ -168,12 +187,13 @@ async def _answer(
     format_: Format,
     stream: bool | None,
     prefer: str | None,
+    held: ExitStack,
 ) -> Response:
     """Answer in the way that the caller asked for: as a stream, later, or whole."""
     run_id = asked.run.run_id
     bind_contextvars(run_id=run_id, thread_id=asked.run.thread_id)
     html = format_ == "html"
-    if stream or (stream is None and "text/event-stream" in request.headers.get("accept", "")):
+    if _wants_stream(request, stream):
         try:
             batches = await begun(runs.watch_run(runtime.database, runtime.engine, actor, run_id))
         except UnavailableError as refusal:
@@ -182,6 +202,7 @@ async def _answer(
         access: Access = request.app.state.access
         return event_stream(
             batches, links, html=html, after=BEGINNING, open_stream=runtime.telemetry.open_stream,
+            held=held,
             recheck=lambda: access.actor_of(request.headers),
         )  # fmt: skip
     if prefer is not None and "respond-async" in prefer.lower():
@@ -229,7 +250,13 @@ async def _stored(
         for upload in uploads:
             stored.append(  # noqa: PERF401 - what is stored must be known when the next one fails
                 await files.upload_file(
-                    runtime.database, runtime.blobs, actor, user_id, upload, runtime.telemetry
+                    runtime.database,
+                    runtime.blobs,
+                    actor,
+                    user_id,
+                    upload,
+                    runtime.telemetry,
+                    storage_bytes=runtime.run_limits.storage_bytes,
                 )
             )
         yield stored
@@ -272,9 +299,3 @@ def _key(value: str | None) -> str | None:
     if value is not None and not _IDEMPOTENCY_KEY.fullmatch(value):
         raise invalid_field("Idempotency-Key", "must be 1..255 visible ASCII characters")
     return value
-
-
-async def _count(runtime: Runtime, actor: Actor, user_id: str) -> None:
-    """Count the request for the user as well, who stands in the body and not in the path."""
-    if actor.kind == "key":
-        await runtime.limiter.hit(f"user:{user_id}")

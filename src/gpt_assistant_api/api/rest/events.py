@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from time import monotonic
 from typing import Final
 
 import orjson
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut
@@ -62,16 +63,30 @@ def event_stream(
     after: EventId,
     open_stream: Callable[[], AbstractContextManager[object]],
     recheck: Callable[[], Awaitable[object]],
+    held: ExitStack,
 ) -> StreamingResponse:
     """Return the response that sends these batches as they come.
 
-    `open_stream` surrounds the sending. `recheck` is called now and then: what it refuses ends the
-    stream. In HTML the batches must begin with the run, since a block is made of all text before
-    it.
+    `open_stream` surrounds the sending, and what is `held` for the stream goes over to the
+    response, which closes it when it ends. `recheck` is called now and then: what it refuses ends
+    the stream. In HTML the batches must begin with the run, since a block is made of all text
+    before it.
     """
     frames = _html_frames(batches, links, after) if html else _frames(batches, links)
-    allowed = _while_allowed(frames, open_stream, recheck)
-    return StreamingResponse(allowed, media_type="text/event-stream", headers=HEADERS)
+    return _Held(held.pop_all(), _while_allowed(frames, open_stream, recheck))
+
+
+class _Held(StreamingResponse):
+    """A stream for which something is held, also where it never begins."""
+
+    def __init__(self, held: ExitStack, frames: AsyncIterator[bytes]) -> None:
+        super().__init__(frames, media_type="text/event-stream", headers=HEADERS)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, to its end or until nobody reads it."""
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _while_allowed(

@@ -19,6 +19,7 @@ from gpt_assistant_api.api.rest.context import (
 )
 from gpt_assistant_api.api.rest.problems import problem
 from gpt_assistant_api.api.rest.ranges import UnsatisfiableRangeError, is_unchanged, wanted_range
+from gpt_assistant_api.api.rest.rates import count_user
 from gpt_assistant_api.api.rest.schemas import FileOut
 from gpt_assistant_api.domain import links as signatures
 from gpt_assistant_api.domain.errors import ForbiddenError, NotFoundError
@@ -55,9 +56,11 @@ async def upload_file(
     body = read.of(UploadIn)
     if len(read.uploads) != 1:
         raise invalid_field("file", "is needed, exactly once")
+    await count_user(request, actor, body.user_id)
     file = await files.upload_file(
-        runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0], runtime.telemetry
-    )
+        runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0], runtime.telemetry,
+        storage_bytes=runtime.run_limits.storage_bytes,
+    )  # fmt: skip
     return FileOut.of(file, links)
 
 

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from gpt_assistant_api.api.access import OPEN, Access
 from gpt_assistant_api.api.rest.limit import within
+from gpt_assistant_api.api.rest.rates import count_request
 from gpt_assistant_api.domain.errors import ForbiddenError
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.runtime import Runtime
@@ -77,15 +78,9 @@ async def _admit(request: Request, rule: Rule) -> Actor | None:
     if rule is Rule.LINK and "signature" in request.query_params:
         return None
     access: Access = request.app.state.access
-    runtime: Runtime = request.app.state.runtime
     actor = await access.actor_of(request.headers)
     if rule is Rule.OPERATOR and actor.kind == "user":
         raise ForbiddenError("A key is needed for this.", code="user_forbidden")
     if actor is not OPEN:
-        user_id = actor.user_id or request.path_params.get("user_id")
-        # The user comes first: what the user's limit refuses then costs the shared key nothing.
-        identities = [f"{actor.kind}:{actor.credential_id}"]
-        if user_id and actor.kind == "key":
-            identities.insert(0, f"user:{user_id}")
-        await runtime.limiter.hit(*identities)
+        await count_request(request, actor)
     return actor

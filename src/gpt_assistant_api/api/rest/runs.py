@@ -1,5 +1,6 @@
 """Runs: read, watch, cancel."""
 
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import Header, Query, Request, Response
@@ -78,14 +79,18 @@ async def watch_run(
     if not await runs.check_position(runtime.database, runtime.engine, actor, run_id, after):
         return Response(status_code=204)
     html = format == "html"
-    batches = await begun(
-        runs.watch_run(runtime.database, runtime.engine, actor, run_id, start_of(after, html=html))
-    )
-    access: Access = request.app.state.access
-    return event_stream(
-        batches, links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
-        recheck=lambda: access.actor_of(request.headers),
-    )  # fmt: skip
+    run = await runs.get_run(runtime.database, actor, run_id)
+    with ExitStack() as held:
+        held.enter_context(runtime.streams.one_more(run.user_id, actor.key_id))
+        start = start_of(after, html=html)
+        batches = await begun(
+            runs.watch_run(runtime.database, runtime.engine, actor, run_id, start)
+        )
+        access: Access = request.app.state.access
+        return event_stream(
+            batches, links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
+            held=held, recheck=lambda: access.actor_of(request.headers),
+        )  # fmt: skip
 
 
 @routes.post(
