@@ -13,6 +13,7 @@ EVERYTHING: dict[str, Any] = {
     "existingSecret": "assistant",
     "ingress": {"enabled": True},
     "autoscaling": {"enabled": True, "openStreams": {"enabled": True}},
+    "metrics": {"enabled": True, "podMonitor": {"enabled": True, "labels": {"release": "p"}}},
 }
 
 
@@ -41,11 +42,27 @@ def test_everything_that_can_be_switched_on_is_made() -> None:
     assert {"HorizontalPodAutoscaler", "Ingress", "Job", "PodDisruptionBudget", "Service"} <= {
         *kinds
     }
+    assert "PodMonitor" in kinds
+
+
+def test_the_figures_port_is_the_same_for_the_program_the_pod_and_its_monitor() -> None:
+    objects = rendered(EVERYTHING)
+    [monitor] = [document for document in objects if document["kind"] == "PodMonitor"]
+    assert monitor["metadata"]["labels"]["release"] == "p"
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    pods = [document for document in objects if document["kind"] == "Deployment"]
+    assert len(pods) == 2
+    for pod in (document["spec"]["template"] for document in pods):
+        assert wanted <= pod["metadata"]["labels"].items()
+        [container] = pod["spec"]["containers"]
+        [port] = [port for port in container["ports"] if port["name"] == endpoint["port"]]
+        assert {"name": "METRICS_PORT", "value": str(port["containerPort"])} in container["env"]
 
 
 def test_what_is_switched_off_is_not_made() -> None:
     kinds = {document["kind"] for document in rendered({"existingSecret": "assistant"})}
-    assert not kinds & {"HorizontalPodAutoscaler", "Ingress"}
+    assert not kinds & {"HorizontalPodAutoscaler", "Ingress", "PodMonitor"}
 
 
 def test_settings_and_resources_arrive_where_the_program_reads_them() -> None:

@@ -75,6 +75,10 @@ volumeMounts:
   value: /run/secrets/gpt-assistant-api
 - name: DATA_DIR
   value: /data
+{{- if .Values.metrics.enabled }}
+- name: METRICS_PORT
+  value: {{ .Values.metrics.port | quote }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
   value: {{ $value | quote }}
