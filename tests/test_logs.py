@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 import structlog
+import uvicorn
 from pydantic import BaseModel, ValidationError
 
 from gpt_assistant_api.logs import configure_logging
@@ -66,3 +67,11 @@ def test_what_an_error_quotes_of_a_value_is_not_shown(
     assert shown.count("ExceptionGroup: several") == 2
     assert shown.count("ValidationError: 1 validation error for Shape") == 4
     assert private["number"] not in shown
+
+
+def test_the_servers_own_lines_which_hold_whole_addresses_are_not_written() -> None:
+    uvicorn.Config("nobody:app")  # as `uvicorn gpt_assistant_api.app:app` begins
+    access = logging.getLogger("uvicorn.access")
+    assert access.hasHandlers()
+    configure_logging("info", "text")
+    assert not access.hasHandlers()  # which is what it asks before it writes one

@@ -37,6 +37,10 @@ def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("uvicorn.error").propagate = True
+    # Its lines hold whole addresses: the ids of users, and signatures that open files.
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
 
 
 def _name_trace(

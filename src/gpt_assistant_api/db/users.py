@@ -25,6 +25,15 @@ async def user_exists(tx: Tx, user_id: str) -> bool:
     return row is not None
 
 
+async def lock_user(tx: Tx, user_id: str) -> None:
+    """Have whoever would add to what is this user's wait until this transaction ends."""
+    if tx.dialect == "postgresql":  # on SQLite there is one writer at a time
+        for rows in ("user_id FROM users", "thread_id FROM threads"):
+            await tx.fetch_all(
+                f"SELECT {rows} WHERE user_id = :user_id ORDER BY 1 FOR UPDATE", user_id=user_id
+            )
+
+
 async def delete_user(tx: Tx, user_id: str) -> bool:
     """Delete a user with all threads, messages, runs, file records and usage; False if unknown."""
     await tx.execute("DELETE FROM idempotency_keys WHERE user_id = :user_id", user_id=user_id)

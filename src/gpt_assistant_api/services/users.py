@@ -43,6 +43,7 @@ async def delete_user(
     """Erase a user with all threads, messages, runs and files. Raises NotFoundError."""
     user_id = actor.act_for(user_id)
     async with database.write() as tx:
+        await users.lock_user(tx, user_id)
         unfinished = await runs.fetch_unfinished_of_user(tx, user_id)
         file_ids = await files.fetch_file_ids_of_user(tx, user_id)
         if not await users.delete_user(tx, user_id):
