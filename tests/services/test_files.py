@@ -16,7 +16,13 @@ from gpt_assistant_api.domain.files import File
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.services.asks import ask
-from gpt_assistant_api.services.files import Upload, get_file, upload_file, withdraw_files
+from gpt_assistant_api.services.files import (
+    Upload,
+    get_file,
+    get_thumbnail,
+    upload_file,
+    withdraw_files,
+)
 from gpt_assistant_api.services.threads import delete_thread
 from tests.api.helpers import png
 from tests.db.builders import count
@@ -53,6 +59,24 @@ async def test_deleting_a_thread_keeps_the_files_that_another_one_uses(
     assert await count(database, "files") == 1
     assert await blobs.exists(original_key(shared.file_id))
     assert not await blobs.exists(original_key(own.file_id))
+
+
+class Full:
+    """A store that can be read and takes nothing more."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self.get = blobs.get
+
+    async def put(self, key: str, data: bytes) -> None:
+        raise UnavailableError(f"No room for {key}, {len(data)} bytes.", code="files_unavailable")
+
+
+async def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(
+    database: Database, blobs: Blobs, anybody: Actor
+) -> None:
+    file = await upload_file(database, blobs, anybody, "ada", UPLOAD)
+    full: Any = Full(blobs)
+    assert await get_thumbnail(full, file, 64) == await get_thumbnail(blobs, file, 64)
 
 
 class Forgetful:

@@ -107,7 +107,8 @@ async def get_thumbnail(blobs: Blobs, file: File, size: int) -> tuple[bytes, str
         data = await blobs.get(key)
     except NotFoundError:
         data, _ = await images.make_thumbnail(await blobs.get(original_key(file.file_id)), size)
-        await blobs.put(key, data)
+        with suppress(UnavailableError):  # a store that is full can still be read
+            await blobs.put(key, data)
     return data, images.content_type_of(data)
 
 
