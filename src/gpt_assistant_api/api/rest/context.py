@@ -55,19 +55,20 @@ def responses(
     return described
 
 
-def _runtime(request: Request) -> Runtime:
+# The framework calls a plain function in a thread, which costs several times what a page does.
+async def _runtime(request: Request) -> Runtime:
     return cast("Runtime", request.app.state.runtime)
 
 
-def _actor(request: Request) -> Actor:
+async def _actor(request: Request) -> Actor:
     return cast("Actor", request.state.actor)
 
 
-def _links(request: Request) -> FileLinks:
-    return FileLinks(_runtime(request).links)
+async def _links(request: Request) -> FileLinks:
+    return FileLinks((await _runtime(request)).links)
 
 
-def _thread_id(
+async def _thread_id(
     thread_id: Annotated[str, Path(examples=["thread_5d41402abc4b2a76b9719d911017c592"])],
 ) -> str:
     if not is_id("thread", thread_id):
@@ -75,7 +76,9 @@ def _thread_id(
     return thread_id
 
 
-def _run_id(run_id: Annotated[str, Path(examples=["run_7d793037a0760186574b0282f2f435e7"])]) -> str:
+async def _run_id(
+    run_id: Annotated[str, Path(examples=["run_7d793037a0760186574b0282f2f435e7"])],
+) -> str:
     if not is_id("run", run_id):
         raise NotFoundError("There is no such run.", code="run_not_found")
     return run_id
