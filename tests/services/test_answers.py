@@ -23,7 +23,7 @@ from gpt_assistant_api.services import answers
 from gpt_assistant_api.services.answers import Answering, answer_run
 from gpt_assistant_api.services.asks import ask
 from gpt_assistant_api.services.files import Upload, upload_file
-from gpt_assistant_api.services.runs import cancel_run, watch_run
+from gpt_assistant_api.services.runs import cancel_run, get_run, watch_run
 from tests.api.helpers import png
 from tests.model_server import Answer, ModelServerSimulation
 
@@ -70,10 +70,11 @@ async def stored(parts: Answering, asked_: Asked) -> tuple[Run, Message]:
 
 
 async def events_of(parts: Answering, actor: Actor, run_id: str) -> list[Any]:
+    run = await get_run(parts.database, actor, run_id)
     async with asyncio.timeout(10):
         return [
             logged.event
-            async for batch in watch_run(parts.database, parts.engine, actor, run_id)
+            async for batch in watch_run(parts.database, parts.engine, run)
             for logged in batch
         ]
 

@@ -29,6 +29,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5
 _MAX_LIST_BYTES = 4 * 1024 * 1024
 _READ_BUFFER_BYTES = 256 * 1024
+_WHOLE_BYTES = 64 * 1024
 _FIRST_PAUSE_SECONDS = 0.5
 
 
@@ -112,7 +113,7 @@ class ModelConnection:
                 response = await self._open_session().request(
                     method,
                     self._url(path),
-                    data=None if body is None else io.BytesIO(body),
+                    data=_as_payload(body),
                     allow_redirects=False,
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -142,6 +143,11 @@ class ModelConnection:
                 trust_env=False,
             )
         return self._session
+
+
+def _as_payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return what is sent: a large body in pieces, a small one without the thread that takes."""
+    return body if body is None or len(body) <= _WHOLE_BYTES else io.BytesIO(body)
 
 
 async def read_some(response: aiohttp.ClientResponse) -> bytes:

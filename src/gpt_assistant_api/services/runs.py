@@ -26,7 +26,6 @@ from gpt_assistant_api.domain.events import (
 )
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run
-from gpt_assistant_api.domain.threads import Thread
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine, LoggedEvent
 
@@ -39,7 +38,7 @@ class Outcome:
     """A run with everything that an answer to an ask shows."""
 
     run: Run
-    thread: Thread
+    thread_title: str
     question: Message
     answer: Message
 
@@ -57,54 +56,57 @@ async def get_outcome(database: db.Database, actor: Actor, run_id: str) -> Outco
         return await _outcome(tx, run)
 
 
-async def wait_for_run(database: db.Database, engine: Engine, actor: Actor, run_id: str) -> Outcome:
+async def wait_for_run(database: db.Database, engine: Engine, actor: Actor, run: Run) -> Outcome:
     """Return the outcome once the run has ended, or earlier when nobody can be told of its end.
 
     That is when this process stops, or the engine's store does not answer: the run goes on later.
+    The events of a run tell everything; the database is asked where some did not come.
     """
+    started: RunStarted | None = None
+    completed: MessageCompleted | None = None
     with suppress(UnavailableError):
-        async with aclosing(watch_run(database, engine, actor, run_id)) as batches:
+        async with aclosing(watch_run(database, engine, run)) as batches:
             async for batch in batches:
-                if batch and isinstance(batch[-1].event, RunEnded):
-                    break
-    return await get_outcome(database, actor, run_id)
+                for logged in batch:
+                    match logged.event:
+                        case RunStarted() as started:
+                            completed = None
+                        case MessageCompleted() as completed:
+                            pass
+                        case RunEnded(ended) if started and completed:
+                            return Outcome(
+                                ended, started.thread_title, started.user_message, completed.message
+                            )
+    return await get_outcome(database, actor, run.run_id)
 
 
-async def check_position(
-    database: db.Database, engine: Engine, actor: Actor, run_id: str, after: EventId
-) -> bool:
+async def check_position(engine: Engine, run: Run, after: EventId) -> bool:
     """Tell whether there is or will be anything after this event of the run.
 
-    Raises NotFoundError for the run and InvalidError for an attempt that never was.
+    Raises InvalidError for an attempt that never was.
     """
-    run = await get_run(database, actor, run_id)
     if after.attempt > max(run.attempt + 1, 1):
         raise InvalidError("There is no such event.", code="invalid_request")
     if after == BEGINNING or not run.ended:
         return True
-    end = await engine.events.end_of(run_id) or EventId(run.attempt, _FROM_DATABASE)
+    end = await engine.events.end_of(run.run_id) or EventId(run.attempt, _FROM_DATABASE)
     return after < end
 
 
 async def watch_run(
-    database: db.Database,
-    engine: Engine,
-    actor: Actor,
-    run_id: str,
-    after: EventId = BEGINNING,
+    database: db.Database, engine: Engine, run: Run, after: EventId = BEGINNING
 ) -> AsyncGenerator[list[LoggedEvent], None]:
-    """Yield the run's events after an id, in batches, to its end.
+    """Yield the run's events after an id, in batches, to its end. The run is as just looked up.
 
     Comes from the event log, and from the database where the log has nothing any more. An empty
     batch says that nothing happened for a while. Ends early when this process stops or the run is
     deleted.
     """
-    run = await get_run(database, actor, run_id)
     last = after
-    had_ended = False
+    is_first, had_ended = True, False
     try:
-        if not run.ended or await engine.events.knows(run_id):
-            async with aclosing(engine.events.watch(run_id, after)) as batches:
+        if not run.ended or await engine.events.knows(run.run_id):
+            async with aclosing(engine.events.watch(run.run_id, after)) as batches:
                 async for batch in batches:
                     yield batch
                     if batch:
@@ -113,15 +115,16 @@ async def watch_run(
                             return
                     elif had_ended:
                         break
-                    else:
+                    elif not is_first:
                         # The end is stored before it is told: it has until the next silence.
-                        had_ended = await _has_ended(database, run_id)
+                        had_ended = await _has_ended(database, run.run_id)
+                    is_first = False
                 else:
                     return
     except UnavailableError:
         if not run.ended:
             raise
-    tail = await _from_database(database, run_id, last)
+    tail = await _from_database(database, run.run_id, last)
     if tail:
         yield tail
 
@@ -165,7 +168,7 @@ async def _outcome(tx: db.Tx, run: Run) -> Outcome:
     if thread is None or question is None or answer is None:
         raise NotFoundError("There is no such run.", code="run_not_found")
     question, answer = await messages.with_relations(tx, [question, answer])
-    return Outcome(run, thread, question, answer)
+    return Outcome(run, thread.title, question, answer)
 
 
 async def _has_ended(database: db.Database, run_id: str) -> bool:
@@ -184,7 +187,7 @@ async def _from_database(database: db.Database, run_id: str, after: EventId) -> 
     answer = outcome.answer
     events: list[Event] = []
     if after == BEGINNING:
-        events.append(RunStarted(run, outcome.thread.title, outcome.question))
+        events.append(RunStarted(run, outcome.thread_title, outcome.question))
     elif after.attempt < run.attempt:
         events.append(RunRestarted(run.attempt))
     if events:

@@ -195,7 +195,7 @@ async def _answer(
     html = format_ == "html"
     if _wants_stream(request, stream):
         try:
-            batches = await begun(runs.watch_run(runtime.database, runtime.engine, actor, run_id))
+            batches = await begun(runs.watch_run(runtime.database, runtime.engine, asked.run))
         except UnavailableError as refusal:
             refusal.details |= {"run_id": run_id, "thread_id": asked.run.thread_id}
             raise
@@ -208,13 +208,13 @@ async def _answer(
     if prefer is not None and "respond-async" in prefer.lower():
         outcome = await runs.get_outcome(runtime.database, actor, run_id)
         return await _outcome(outcome, links, html=html, status=202, applied=True)
-    outcome = await runs.wait_for_run(runtime.database, runtime.engine, actor, run_id)
+    outcome = await runs.wait_for_run(runtime.database, runtime.engine, actor, asked.run)
     if outcome.run.status == "failed" and outcome.run.error is not None:
         return problem_of_ending(
             request.scope,
             outcome.run.error,
             run_id=run_id,
-            thread_id=outcome.thread.thread_id,
+            thread_id=outcome.run.thread_id,
             message_id=outcome.question.message_id,
         )
     status = 200 if outcome.run.ended else 202
@@ -226,8 +226,8 @@ async def _outcome(
 ) -> Response:
     rendered = await render_async(outcome.answer.content) if html else None
     shape = AskOut(
-        thread_id=outcome.thread.thread_id,
-        thread_title=outcome.thread.title,
+        thread_id=outcome.run.thread_id,
+        thread_title=outcome.thread_title,
         run=RunOut.of(outcome.run),
         user_message=MessageOut.of(outcome.question, links),
         message=MessageOut.of(outcome.answer, links, rendered),

@@ -76,16 +76,14 @@ async def watch_run(
     the same URL answers from the database.
     """
     after = _position(last_event_id)
-    if not await runs.check_position(runtime.database, runtime.engine, actor, run_id, after):
+    run = await runs.get_run(runtime.database, actor, run_id)
+    if not await runs.check_position(runtime.engine, run, after):
         return Response(status_code=204)
     html = format == "html"
-    run = await runs.get_run(runtime.database, actor, run_id)
     with ExitStack() as held:
         held.enter_context(runtime.streams.one_more(run.user_id, actor.key_id))
         start = start_of(after, html=html)
-        batches = await begun(
-            runs.watch_run(runtime.database, runtime.engine, actor, run_id, start)
-        )
+        batches = await begun(runs.watch_run(runtime.database, runtime.engine, run, start))
         access: Access = request.app.state.access
         return event_stream(
             batches, links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
