@@ -1,12 +1,16 @@
 """Bodies: read as what they say they are, letter by letter, or refused."""
 
+import asyncio
 import json
+import socket
 from typing import Any
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from tests.api.helpers import assert_problem, png
+from tests.server import RunningServer
 
 ODD = "Größe 大小 🌈 ÿ %41 + & ="
 
@@ -166,3 +170,16 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
     assert_problem(response, 415, "media_type_unsupported")
     plain = await client.post("/ask", json=body, headers={"Content-Encoding": "identity"})
     assert plain.status_code == 200
+
+
+async def test_whoever_hangs_up_within_a_body_is_no_failure(server: RunningServer) -> None:
+    url = httpx2.URL(server.url)
+    head = f"POST /ask HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Length: 100\r\n"
+    with capture_logs() as lines:
+        for content_type in ("application/json", "multipart/form-data; boundary=X"):
+            with socket.create_connection((url.host, url.port or 0)) as client:
+                client.sendall(f"{head}Content-Type: {content_type}\r\n\r\n--X".encode())
+        async with asyncio.timeout(20):
+            while len(lines) < 2:  # noqa: ASYNC110 - lines come from the server's thread
+                await asyncio.sleep(0.01)
+    assert [(line["event"], line["status"]) for line in lines] == [("request", 400)] * 2

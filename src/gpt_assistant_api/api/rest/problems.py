@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gpt_assistant_api.api.status import status_of, status_of_ending
@@ -59,6 +60,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(ClientDisconnect, _broken_off)
     app.add_exception_handler(Exception, _crashed)
 
 
@@ -148,6 +150,11 @@ def _of_framework(request: Request, error: Exception) -> Response:
     if status == 405:
         headers["Allow"] = ", ".join(request.app.state.methods.allowed(request.scope["path"]))
     return problem(request.scope, status, code, detail, headers=headers)
+
+
+def _broken_off(request: Request, _: Exception) -> Response:
+    """Answer whoever hung up before the end of a body: nobody, and it is no failure of ours."""
+    return problem(request.scope, 400, "body_malformed", "The body broke off.")
 
 
 def _crashed(request: Request, error: Exception) -> Response:
