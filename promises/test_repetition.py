@@ -37,7 +37,7 @@ def url(tmp_path: Path, database_url: str, upstream: ModelServerSimulation) -> I
 
 def explore(machine: type[RuleBasedStateMachine], chance: random.Random, examples: int) -> None:
     """Let a machine take steps of its own choice, of so many beginnings."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         seed(chance.getrandbits(32))(machine),
         settings=settings(
             max_examples=examples, stateful_step_count=15, deadline=None, database=None,

@@ -183,3 +183,12 @@ async def test_whoever_hangs_up_within_a_body_is_no_failure(server: RunningServe
             while len(lines) < 2:  # noqa: ASYNC110 - lines come from the server's thread
                 await asyncio.sleep(0.01)
     assert [(line["event"], line["status"]) for line in lines] == [("request", 400)] * 2
+
+
+async def test_json_of_very_many_fields_is_refused_as_a_whole(client: httpx2.AsyncClient) -> None:
+    body = {"user_id": "ada", "prompt": "Hello?"} | {str(number): 1 for number in range(100_000)}
+    problem = assert_problem(await client.post("/ask", json=body), 400, "body_malformed")
+    assert "errors" not in problem
+    many = {"user_id": "ada", "prompt": "Hello?", "file_ids": [1] * 100_000}
+    problem = assert_problem(await client.post("/ask", json=many), 422, "invalid_request")
+    assert len(problem["errors"]) == 1

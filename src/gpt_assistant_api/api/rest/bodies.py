@@ -8,7 +8,7 @@ import orjson
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gpt_assistant_api.api.rest.forms import MULTIPART, URLENCODED, Part, read_form
+from gpt_assistant_api.api.rest.forms import MAX_FIELDS, MULTIPART, URLENCODED, Part, read_form
 from gpt_assistant_api.domain.asks import MAX_FILES
 from gpt_assistant_api.domain.errors import InvalidError, MalformedError, UnsupportedMediaError
 from gpt_assistant_api.domain.runs import IfBusy
@@ -153,6 +153,8 @@ def _of_json(body: bytes) -> Read:
         raise MalformedError("The body is not valid JSON.", code="body_malformed") from None
     if not isinstance(fields, dict):
         raise MalformedError("The body must be a JSON object.", code="body_malformed")
+    if len(fields) > MAX_FIELDS:  # each unknown one would be an error of its own
+        raise MalformedError("The body has too many fields.", code="body_malformed")
     return Read(fields, (), hashlib.sha256(canonical).hexdigest(), from_form=False)
 
 

@@ -19,7 +19,7 @@ from gpt_assistant_api.services.files import Upload
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
 
-_MAX_FIELDS = 64
+MAX_FIELDS = 64
 _MAX_FIELD_BYTES = 4 * MAX_PROMPT_CHARACTERS
 _MAX_URLENCODED_BYTES = 4 * _MAX_FIELD_BYTES  # an escaped byte takes three
 
@@ -60,7 +60,7 @@ def _urlencoded(body: bytes) -> list[Part]:
     if len(body) > _MAX_URLENCODED_BYTES:
         raise ValueError("too many bytes")
     parts = parse_qsl(
-        body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
+        body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
     )
     return list(parts)
 
@@ -70,7 +70,7 @@ async def _multipart(request: Request, content_type: str) -> list[Part]:
         Headers({"content-type": content_type}),
         request.stream(),
         max_files=MAX_FILES,
-        max_fields=_MAX_FIELDS,
+        max_fields=MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
     )
     form = await parser.parse()
