@@ -58,6 +58,7 @@ class Service:
                     request = client.build_request(method, path, **sent)
                     try:
                         return await client.send(request, stream=True)
-                    except httpx2.ConnectError:
+                    except (httpx2.ConnectError, AttributeError):
+                        # The latter: it died as it accepted, and the client looks at a socket gone.
                         continue
                 await asyncio.sleep(_PAUSE_SECONDS)

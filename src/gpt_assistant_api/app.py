@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _LOOK_FOR_RUNS_SECONDS = 10.0
 _HAND_OVER_TIME = timedelta(seconds=2)
 _CLEAN_UP_SECONDS = 3_600.0
+_LINK_SECRET_BYTES = 64
 
 log = structlog.get_logger(__name__)
 
@@ -269,12 +270,18 @@ def _link_secret(settings: Settings) -> bytes:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _write_once(path, secrets.token_hex(32).encode())
-        return path.read_bytes()
+            _write_once(path, secrets.token_hex(_LINK_SECRET_BYTES // 2).encode())
+        secret = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
             f"LINK_SECRET: set it, or make DATA_DIR writable ({error.strerror})"
         ) from None
+    if len(secret) < _LINK_SECRET_BYTES:  # an empty one would let everybody make links
+        raise ConfigurationError(
+            "LINK_SECRET: the file link_secret in DATA_DIR is damaged. Restore it from a backup, or"
+            " delete it: links that were given out then end."
+        )
+    return secret
 
 
 def _write_once(path: Path, secret: bytes) -> None:
@@ -282,6 +289,7 @@ def _write_once(path: Path, secret: bytes) -> None:
     with NamedTemporaryFile(dir=path.parent) as file:  # readable by its owner alone
         file.write(secret)
         file.flush()
+        os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(file.name, path)
 

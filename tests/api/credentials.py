@@ -127,7 +127,8 @@ class Service:
 @contextmanager
 def guarded(folder: Path, **changes: Any) -> Iterator[Service]:
     """Serve with keys and user tokens configured."""
-    good, revoked = asyncio.run(_make_keys(folder))
+    url = changes.get("database_url") or _sqlite_in(folder)
+    good, revoked = asyncio.run(_make_keys(url))
     with ModelServerSimulation() as upstream:
         settings = make_settings(
             folder, openai_base_url=upstream.url, model="sim", model_api="responses",
@@ -140,16 +141,23 @@ def guarded(folder: Path, **changes: Any) -> Iterator[Service]:
 @asynccontextmanager
 async def database_in(folder: Path) -> AsyncGenerator[Database, None]:
     """Open a server's database beside it, as the command line does."""
-    database = await open_database(f"sqlite:///{folder / 'assistant.db'}")
+    database = await open_database(_sqlite_in(folder))
     try:
         yield database
     finally:
         await database.close()
 
 
-async def _make_keys(folder: Path) -> tuple[str, str]:
-    async with database_in(folder) as database:
+def _sqlite_in(folder: Path) -> str:
+    return f"sqlite:///{folder / 'assistant.db'}"
+
+
+async def _make_keys(url: str) -> tuple[str, str]:
+    database = await open_database(url)
+    try:
         _, good = await keys.create_key(database, "good")
         key, revoked = await keys.create_key(database, "revoked")
         await keys.revoke_key(database, key.key_id)
+    finally:
+        await database.close()
     return good, revoked

@@ -42,14 +42,21 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 # An example of many kilobytes is what is wanted here.
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_no_request_breaks_the_contract(service: Service) -> None:
+    broken, cases = broken_by(service, cases=CASES, seed=SEED)
+    assert not broken, "\n\n".join(broken[:20])
+    assert cases > 19 * CASES
+
+
+def broken_by(service: Service, *, cases: int, seed: int) -> tuple[list[str], int]:
+    """Return what breaks the contract, and how many requests were sent."""
     statuses = ["2xx", "3xx", 401, 403]
     config = schemathesis.Config.from_dict(
         {
-            "seed": SEED,
+            "seed": seed,
             "cache": {"enabled": False},
             "continue-on-failure": True,
             "headers": {"Authorization": f"Bearer {service.key}"},
-            "generation": {"max-examples": CASES, "database": "none"},
+            "generation": {"max-examples": cases, "database": "none"},
             "operations": [
                 {
                     "include-operation-id": operation_id,
@@ -63,10 +70,10 @@ def test_no_request_breaks_the_contract(service: Service) -> None:
     )
     schema = schemathesis.openapi.from_url(f"{service.server.url}/openapi.json", config=config)
     broken: list[str] = []
-    cases = 0
+    sent = 0
     for event in from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
-            cases += len(event.recorder.cases)
+            sent += len(event.recorder.cases)
             broken += [
                 f"{event.label}: {told(check.failure_info.failure)}\n"
                 f"{check.failure_info.code_sample}"
@@ -79,8 +86,7 @@ def test_no_request_breaks_the_contract(service: Service) -> None:
             broken.append(f"{event.label}: {event.value}")
         elif isinstance(event, events.FatalError):
             raise event.exception
-    assert not broken, "\n\n".join(sorted(set(broken))[:20])
-    assert cases > 19 * CASES
+    return sorted(set(broken)), sent
 
 
 def told(failure: Failure) -> str:

@@ -79,6 +79,15 @@ def test_a_setting_that_fails_only_when_the_parts_are_opened_is_one_line_too(
     assert ended.err.count("\n") == 1
 
 
+def test_a_secret_of_links_that_a_power_cut_has_emptied_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "link_secret").write_bytes(b"")
+    ended = run(tmp_path, "serve", "--port", "0")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith("Error: LINK_SECRET: the file link_secret in DATA_DIR is damaged.")
+    assert ended.err.count("\n") == 1
+
+
 def test_sigterm_ends_a_server_in_order_while_an_answer_streams(tmp_path: Path) -> None:
     question = {"user_id": "ada", "prompt": "Tell me. " * 500, "stream": True}
     with (

@@ -1,0 +1,19 @@
+"""The API keeps to its description on either database, whatever is sent."""
+
+import random
+from pathlib import Path
+
+import pytest
+from tests.api.credentials import guarded
+from tests.api.test_contract import broken_by
+
+
+# An example of many kilobytes is what is wanted here.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
+def test_no_request_of_any_kind_breaks_the_contract(
+    tmp_path: Path, database_url: str, chance: random.Random, full: bool
+) -> None:
+    with guarded(tmp_path, database_url=database_url) as service:
+        broken, sent = broken_by(service, cases=250 if full else 5, seed=chance.getrandbits(32))
+    print({"requests": sent})  # noqa: T201
+    assert not broken, "\n\n".join(broken[:20])
