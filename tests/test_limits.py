@@ -27,11 +27,10 @@ def store_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @asynccontextmanager
 async def opened(url: str, per_user: int, per_key: int = 0) -> AsyncIterator[Limiter]:
-    limiter = open_limiter(url, per_user=per_user, per_key=per_key, secret=b"of this installation")
-    try:
-        yield limiter
-    finally:
-        await limiter.close()
+    pool = None if url == "memory://" else redis.asyncio.ConnectionPool.from_url(url)
+    yield open_limiter(pool, per_user=per_user, per_key=per_key, secret=b"of this installation")
+    if pool is not None:
+        await pool.aclose()
 
 
 async def count_accepted(

@@ -26,7 +26,7 @@ from gpt_assistant_api.blobs import open_blobs
 from gpt_assistant_api.domain.asks import RunLimits
 from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
 from gpt_assistant_api.domain.streams import OpenStreams
-from gpt_assistant_api.engine import open_engine, working
+from gpt_assistant_api.engine import complete, open_engine, working
 from gpt_assistant_api.limits import Limiter, open_limiter
 from gpt_assistant_api.llm.choose import choose_api, choose_model, open_model_server
 from gpt_assistant_api.logs import configure_logging
@@ -107,11 +107,10 @@ async def open_runtime(
         stack.push_async_callback(database.close)
         blobs = open_blobs(settings.effective_files_url)
         engine = await stack.enter_async_context(
-            open_engine(settings.effective_redis_url, on_end=telemetry.run_ended)
+            open_engine(_redis_url(settings), on_end=telemetry.run_ended)
         )
         link_secret = _link_secret(settings)
-        limiter = _limiter(settings, link_secret)
-        stack.push_async_callback(limiter.close)
+        limiter = _limiter(settings, engine.redis_pool, link_secret)
         key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
         model_server = open_model_server(
             settings.model_api, key, base_url, settings.model_timeout_seconds
@@ -182,9 +181,17 @@ async def _showing_metrics(
         yield
 
 
-def _limiter(settings: Settings, secret: bytes) -> Limiter:
-    return open_limiter(
+def _redis_url(settings: Settings) -> str:
+    return complete(
         settings.effective_redis_url,
+        concurrency=settings.run_concurrency,
+        without_password=settings.redis_without_password,
+    )
+
+
+def _limiter(settings: Settings, redis_pool: Any, secret: bytes) -> Limiter:
+    return open_limiter(
+        redis_pool,
         per_user=settings.requests_per_minute,
         per_key=settings.requests_per_minute_per_key,
         secret=secret,

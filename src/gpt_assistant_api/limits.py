@@ -11,7 +11,6 @@ from typing import Any, Literal
 import structlog
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 STORE_SECONDS = 0.5
@@ -83,12 +82,6 @@ class Limiter:
                 self._pause(error)
                 return None
 
-    async def close(self) -> None:
-        """Close the connections to the store."""
-        bridge = getattr(self._storage, "bridge", None)
-        if isinstance(bridge, RedispyBridge):
-            await bridge.storage.aclose()
-
     async def _count(self, quota: Quota, name: str) -> Standing:
         limit = self._limits[quota]
         text = f"{quota}:{name}".encode("utf-8", "surrogatepass")
@@ -111,11 +104,15 @@ class Limiter:
             log.warning("requests are not limited: no store", error=type(error).__name__)
 
 
-def open_limiter(url: str, *, per_user: int, per_key: int, secret: bytes) -> Limiter:
-    """Return a limiter that counts in this process (`memory://`) or in Redis; 0 limits nothing."""
-    is_local = url.startswith("memory:") or not (per_user or per_key)
+def open_limiter(redis_pool: Any, *, per_user: int, per_key: int, secret: bytes) -> Limiter:
+    """Return a limiter that counts in Redis, or in this process (None); 0 limits nothing.
+
+    The connections are not closed with it: whoever made them goes on using them.
+    """
     storage = (
-        MemoryStorage() if is_local else RedisStorage(f"async+{url}", implementation="redispy")
+        RedisStorage("async+redis://", implementation="redispy", connection_pool=redis_pool)
+        if redis_pool is not None and (per_user or per_key)
+        else MemoryStorage()
     )
     return Limiter(storage, per_user=per_user, per_key=per_key, secret=secret)
 

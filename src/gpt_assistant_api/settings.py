@@ -65,7 +65,15 @@ class Settings(BaseSettings):
         None, description="Where files are: file:///path, s3://bucket, ... Default: in DATA_DIR."
     )
     redis_url: SecretStr | None = Field(
-        None, description="redis://... for many replicas. Default: embedded in the process."
+        None,
+        description="redis://:password@host:6379/0, rediss://... with TLS or "
+        "redis+sentinel://:password@host:26379/service, for many replicas. Default: embedded in "
+        "the process.",
+    )
+    redis_without_password: bool = Field(
+        default=False,
+        description="Allow a Redis beyond this machine to have no password. Whoever can write "
+        "there can run code here.",
     )
     lease_seconds: float = Field(
         10,

@@ -12,10 +12,10 @@ from gpt_assistant_api.cli.client import Client, ProblemError, UnreachableError
 from gpt_assistant_api.cli.listeners import bind
 from gpt_assistant_api.db import migrate
 from gpt_assistant_api.db.sqlite_file import sqlite_path
-from gpt_assistant_api.domain.errors import ConfigurationError, ModelError
+from gpt_assistant_api.domain.errors import ConfigurationError, ModelError, UnavailableError
 from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.text import one_line
-from gpt_assistant_api.engine import open_engine
+from gpt_assistant_api.engine import complete, open_engine
 from gpt_assistant_api.llm.choose import choose_api, choose_model, open_model_server
 from gpt_assistant_api.services import keys
 from gpt_assistant_api.settings import Settings
@@ -70,15 +70,17 @@ async def examine_engine(settings: Settings) -> str:
     """Reach Redis, where it is used."""
     if settings.redis_url is None:
         return "Embedded: runs are executed by the one server process."
-    try:
-        async with asyncio.timeout(10), open_engine(settings.effective_redis_url) as engine:
+    url = complete(
+        settings.effective_redis_url,
+        concurrency=settings.run_concurrency,
+        without_password=settings.redis_without_password,
+    )
+    async with open_engine(url) as engine:
+        try:
             await engine.events.check()
-    except Exception:
-        # The library has many errors for it, and their texts hold the URL with its password.
-        raise ConfigurationError(
-            "REDIS_URL: Redis does not answer there, or not to this name and password."
-        ) from None
-    return "Redis: answers."
+        except UnavailableError as refusal:
+            raise ConfigurationError(f"REDIS_URL: {refusal.message}") from None
+    return "Redis: can be read and written."
 
 
 async def examine_model_server(settings: Settings) -> str:

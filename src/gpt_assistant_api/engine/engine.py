@@ -7,33 +7,41 @@ nothing else. Execution is at least once; the attempt in the database makes it h
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from docket import Docket, Retry, Worker
 from redis.exceptions import RedisError
 
 from gpt_assistant_api.domain.clock import utc_now
+from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.events import Event, MessageCompleted, RunEnded
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run
+from gpt_assistant_api.engine.address import explained, give_up_the_dead, reason
 from gpt_assistant_api.engine.log import EventLog
 
 _JOB = "execute_run"
 _AGAIN_AFTER = timedelta(seconds=1)
 _CANCEL_SECONDS = 2.0
+_STORE_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 class Engine:
-    """The queue of runs and their event log. `events` is for publishing and watching."""
+    """The queue of runs and their event log. `events` is for publishing and watching.
+
+    `redis_pool`: the connections to Redis, for whoever else keeps something there.
+    """
 
     def __init__(self, docket: Docket, on_end: Callable[[Run], None] | None = None) -> None:
         self._docket = docket
         self._on_end = on_end
+        self.redis_pool: Any = None
         self.events = EventLog(docket)
         self._executing: set[asyncio.Task[None]] = set()
         self._worker: asyncio.Task[None] | None = None
@@ -56,7 +64,8 @@ class Engine:
         runs without a job finds it.
         """
         try:
-            await self._docket.add(_JOB, key=run_id)(run_id)
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._docket.add(_JOB, key=run_id)(run_id)
         except (RedisError, OSError) as error:
             log.warning("run could not be handed over", run_id=run_id, error=type(error).__name__)
             return False
@@ -69,7 +78,8 @@ class Engine:
         announces the end. Where nobody does, `message` is announced as it is stored.
         """
         try:
-            await self._docket.cancel(run.run_id)
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
             _cancel_not_sent(run)
         if run.attempt > 0 and await self.events.wait_for_end(
@@ -83,7 +93,8 @@ class Engine:
         gone = replace(run, status="cancelled", ended_at=utc_now())
         self._announce(gone, RunEnded(gone))
         try:
-            await self._docket.cancel(run.run_id)
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
             _cancel_not_sent(run)
 
@@ -172,13 +183,45 @@ async def open_engine(
     `on_end` hears of the runs whose end the engine itself announces, for nobody executes them.
     """
     _quieten_library()
-    async with Docket(name=name, url=url, execution_ttl=timedelta(0)) as docket:
+    async with _docket(name, url) as docket:
         engine = Engine(docket, on_end)
+        async with docket.redis() as redis:
+            engine.redis_pool = getattr(redis, "connection_pool", None)
+        if engine.redis_pool is not None and not url.startswith("unix:"):
+            give_up_the_dead(engine.redis_pool)
+        await _look_at_store(engine)
         engine.events.start()
         try:
             yield engine
         finally:
             await engine.events.close()
+
+
+@asynccontextmanager
+async def _docket(name: str, url: str) -> AsyncGenerator[Docket, None]:
+    async with AsyncExitStack() as stack:
+        try:
+            docket = await stack.enter_async_context(
+                Docket(name=name, url=url, execution_ttl=timedelta(0))
+            )
+        except (ValueError, TypeError) as error:
+            raise explained(error) or error from None
+        yield docket
+
+
+async def _look_at_store(engine: Engine) -> None:
+    """Refuse a setting that is wrong; a store that is away may come back, and is waited for."""
+    try:
+        await engine.events.check()
+    except (UnavailableError, ValueError, TypeError) as failure:
+        error = failure.__cause__ if isinstance(failure, UnavailableError) else failure
+        assert isinstance(error, Exception), "the log says what it comes from"
+        if wrong := explained(error):
+            raise wrong from None
+        log.warning(
+            "REDIS_URL: Redis does not answer; runs are stored and begin once it does",
+            reason=reason(error),
+        )
 
 
 @asynccontextmanager

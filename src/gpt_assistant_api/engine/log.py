@@ -23,6 +23,7 @@ from gpt_assistant_api.engine.codec import decode, encode
 KEEP_ALIVE_SECONDS = 15.0
 _FLUSH_SECONDS = 0.025
 _RETRY_SECONDS = 1.0
+_STORE_SECONDS = 3.0
 _KEPT_AFTER_END_SECONDS = 3_600
 _KEPT_WHILE_RUNNING_SECONDS = 86_400
 
@@ -141,9 +142,9 @@ class EventLog:
         return channel.last_id if channel.ended else None
 
     async def check(self) -> None:
-        """Raise UnavailableError when the engine's store does not answer."""
+        """Raise UnavailableError unless the engine's store can be read and written now."""
         async with self._store() as redis:
-            await redis.xlen(self._wake_key)
+            await redis.set(self._docket.key("check"), b"", ex=60)
 
     def _key(self, run_id: str) -> str:
         return self._docket.key(f"events:{run_id}")
@@ -164,7 +165,7 @@ class EventLog:
     @asynccontextmanager
     async def _store(self) -> AsyncGenerator[Any, None]:
         try:
-            async with self._docket.redis() as redis:
+            async with asyncio.timeout(_STORE_SECONDS), self._docket.redis() as redis:
                 yield redis
         except (RedisError, OSError) as error:
             raise UnavailableError(
@@ -197,7 +198,8 @@ class EventLog:
                         pipeline.expire(key, _KEPT_AFTER_END_SECONDS)
                     elif event_id.number == 1:
                         pipeline.expire(key, _KEPT_WHILE_RUNNING_SECONDS)
-                await pipeline.execute(raise_on_error=False)
+                async with asyncio.timeout(_STORE_SECONDS):
+                    await pipeline.execute(raise_on_error=False)
         except BaseException:  # what the stream has already, it refuses the second time
             self._pending = pending + self._pending
             self._has_pending.set()
@@ -229,8 +231,8 @@ class EventLog:
             task.add_done_callback(self._tasks.remove)
 
     async def _interrupt_tailer(self) -> None:
-        with suppress(RedisError, OSError):
-            async with self._docket.redis() as redis:
+        with suppress(UnavailableError):
+            async with self._store() as redis:
                 await redis.xadd(self._wake_key, {b"w": b""}, maxlen=1)
                 await redis.expire(self._wake_key, _KEPT_WHILE_RUNNING_SECONDS)
 
