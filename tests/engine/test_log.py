@@ -71,6 +71,15 @@ async def is_empty(log: EventLog) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_who_has_seen_more_elsewhere_is_not_told_it_again(log: EventLog) -> None:
+    log.publish("run_1", 1, MessageStarted(2))
+    async with aclosing(log.watch("run_1", EventId(1, 2))) as batches:
+        assert await anext(batches) == []
+        log.publish("run_1", 1, MessageDelta("known ", 0))
+        log.publish("run_1", 1, MessageDelta("new", 6))
+        assert [logged.id for logged in await anext(batches)] == [EventId(1, 3)]
+
+
 async def test_after_many_runs_nothing_is_held_in_memory_and_everything_can_be_replayed(
     log: EventLog,
 ) -> None:

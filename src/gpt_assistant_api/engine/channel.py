@@ -70,7 +70,10 @@ class Channel:
         while True:
             batch = self.events[position:]
             position += len(batch)
-            yield batch
+            # Who comes from another replica may be ahead of what has come here.
+            unseen = batch[bisect_right(batch, after, key=_id_of) :]
+            if unseen or not batch:
+                yield unseen
             if self.ended and position == len(self.events):
                 return
             if position == len(self.events):
