@@ -23,15 +23,24 @@ class Service:
     def __init__(self, urls: Sequence[str], chance: random.Random) -> None:
         # A connection for each request: one that was kept may be closed by the time it is used.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._clients = [
-            httpx2.AsyncClient(base_url=url, timeout=_SILENCE_SECONDS, limits=limits)
+        self._clients = {
+            url: httpx2.AsyncClient(base_url=url, timeout=_SILENCE_SECONDS, limits=limits)
             for url in urls
-        ]
+        }
+        self._out: set[str] = set()
         self._chance = chance
+
+    def take_out(self, url: str) -> None:
+        """Send no new requests to a replica that is about to stop."""
+        self._out.add(url)
+
+    def put_back(self, url: str) -> None:
+        """Send requests to a replica again."""
+        self._out.remove(url)
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in self._clients:
+        for client in self._clients.values():
             await client.aclose()
 
     @asynccontextmanager
@@ -54,7 +63,9 @@ class Service:
     async def _begin(self, method: str, path: str, sent: dict[str, Any]) -> httpx2.Response:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
-                for client in self._chance.sample(self._clients, len(self._clients)):
+                urls = [url for url in self._clients if url not in self._out]
+                self._chance.shuffle(urls)
+                for client in map(self._clients.__getitem__, urls):
                     request = client.build_request(method, path, **sent)
                     try:
                         return await client.send(request, stream=True)

@@ -16,11 +16,9 @@ from tests.processes import server_process
 
 from gpt_assistant_api.blobs import original_key
 from promises.audit import audit_stored
+from promises.crowd import settings_for, talking
 from promises.ledger import Ledger
-from promises.load import Person
 from promises.markers import Model
-from promises.service import Service
-from promises.test_chaos import _settings, _talk, _token
 
 _MEGABYTE = 2**20
 
@@ -30,36 +28,31 @@ async def test_load_leaves_memory_and_descriptors_as_they_were(
 ) -> None:
     upstream.default = Model(delay_seconds=0.001)
     seconds = 24 * 3_600 if full else 12
-    enough = asyncio.Event()
     samples: list[tuple[float, float]] = []
-    with server_process(tmp_path, **_settings(upstream)) as server:
+    with server_process(tmp_path, **settings_for(upstream)) as server:
         await server.start()
         process = Path(f"/proc/{server.pid}")
         descriptors = _descriptors_of(process)
-        ledger, service = Ledger(), Service([server.url], chance)
-        people = [Person(ledger, service, chance, _token) for _ in range(4)]
-        talks = [asyncio.ensure_future(_talk(person, enough)) for person in people]
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            await asyncio.sleep(seconds / 60)
-            samples.append((time.monotonic() / 3_600, _memory_of(process)))
-            upstream.requests.clear()
-        enough.set()
-        await asyncio.gather(*talks)
-        async with asyncio.timeout(60):
-            while (left := _descriptors_of(process)) > descriptors + 8:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        await service.close()
+        async with talking([server.url], chance, 4) as crowd:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                await asyncio.sleep(seconds / 60)
+                samples.append((time.monotonic() / 3_600, _memory_of(process)))
+                upstream.requests.clear()
+            await crowd.finish()
+            async with asyncio.timeout(60):
+                while (left := _descriptors_of(process)) > descriptors + 8:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
     half = samples[len(samples) // 2 :]
     slope = statistics.linear_regression(*zip(*half, strict=True)).slope
     print(  # noqa: T201
         {
-            "asked": len(ledger.asked),
+            "asked": len(crowd.ledger.asked),
             "MB": [round(samples[at][1]) for at in (0, len(samples) // 2, -1)],
             "descriptors more": left - descriptors,
         }
     )
-    assert ledger.wrong == []
+    assert crowd.ledger.wrong == []
     if full:
         assert slope <= 1
 
@@ -77,30 +70,25 @@ async def test_backups_that_are_made_under_load_hold_all_that_was_acknowledged(
     tmp_path: Path, upstream: ModelServerSimulation, chance: random.Random, full: bool
 ) -> None:
     upstream.default = Model(delay_seconds=0.001)
-    enough = asyncio.Event()
     files = 0
-    with server_process(tmp_path, **_settings(upstream)) as server:
+    with server_process(tmp_path, **settings_for(upstream)) as server:
         await server.start()
-        ledger, service = Ledger(), Service([server.url], chance)
-        people = [Person(ledger, service, chance, _token) for _ in range(4)]
-        talks = [asyncio.ensure_future(_talk(person, enough)) for person in people]
-        for number in range(50 if full else 3):
-            await asyncio.sleep(chance.uniform(0.1, 1))
-            known = _as_of_now(ledger)
-            made = await asyncio.to_thread(run, tmp_path, "backup", f"backups/{number}")
-            assert (made.status, made.err) == (0, "")
-            folder = tmp_path / "backups" / str(number)
-            known.deleting = ledger.deleting
-            known.asked += [
-                dataclasses.replace(asked, acknowledged_at=None, refused=None)
-                for asked in ledger.asked[len(known.asked) :]
-            ]
-            assert await audit_stored(known, f"sqlite:///{folder / 'assistant.db'}") == []
-            files += _check_files(folder)
-        enough.set()
-        await asyncio.gather(*talks)
-        await service.close()
-    print({"asked": len(ledger.asked), "files in backups": files})  # noqa: T201
+        async with talking([server.url], chance, 4) as crowd:
+            for number in range(50 if full else 3):
+                await asyncio.sleep(chance.uniform(0.1, 1))
+                known = _as_of_now(crowd.ledger)
+                made = await asyncio.to_thread(run, tmp_path, "backup", f"backups/{number}")
+                assert (made.status, made.err) == (0, "")
+                folder = tmp_path / "backups" / str(number)
+                known.deleting = crowd.ledger.deleting
+                known.asked += [
+                    dataclasses.replace(asked, acknowledged_at=None, refused=None)
+                    for asked in crowd.ledger.asked[len(known.asked) :]
+                ]
+                assert await audit_stored(known, f"sqlite:///{folder / 'assistant.db'}") == []
+                files += _check_files(folder)
+            await crowd.finish()
+    print({"asked": len(crowd.ledger.asked), "files in backups": files})  # noqa: T201
     assert files
 
 

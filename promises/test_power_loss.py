@@ -13,11 +13,11 @@ from tests.model_server import ModelServerSimulation
 from tests.processes import server_process
 
 from promises.audit import audit_stored
+from promises.crowd import settings_for, token_of
 from promises.ledger import Ledger
 from promises.load import Person
 from promises.markers import Model
 from promises.service import Service
-from promises.test_chaos import _settings, _token
 
 _HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
@@ -30,9 +30,9 @@ async def test_what_was_acknowledged_outlasts_whatever_becomes_of_the_unflushed_
     lives, cuts_each = (50, 40) if full else (3, 8)
     data = tmp_path / "data"
     ledger, cuts = Ledger(), 0
-    with server_process(tmp_path, **_settings(upstream)) as server:
+    with server_process(tmp_path, **settings_for(upstream)) as server:
         service = Service([server.url], chance)
-        person = Person(ledger, service, chance, _token)
+        person = Person(ledger, service, chance, token_of)
         for _ in range(lives):
             await server.start()
             for _ in range(chance.randint(3, 12)):

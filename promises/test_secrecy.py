@@ -14,8 +14,8 @@ from tests.api.helpers import png
 from tests.model_server import Answer, ModelServerSimulation
 from tests.processes import ServerProcess, server_process
 
+from promises.crowd import settings_for, token_of
 from promises.markers import Model, prompt_of, users_in
-from promises.test_chaos import _settings, _token
 
 _LETTERS = string.ascii_letters + string.digits
 _PIECE_CHARACTERS = 8
@@ -30,7 +30,7 @@ async def test_requests_that_are_cut_off_never_mix_users(
     figures = {"answered": 0, "cut off": 0}
 
     async def live(url: str, user_id: str) -> None:
-        headers = {"Authorization": f"Bearer {_token(user_id)}"}
+        headers = {"Authorization": f"Bearer {token_of(user_id)}"}
         threads: list[str] = []
         # One connection: what was cut off and what comes next follow each other closely.
         limits = httpx2.Limits(max_connections=1)
@@ -49,7 +49,7 @@ async def test_requests_that_are_cut_off_never_mix_users(
                     if others := users_in(await task) - {user_id}:
                         foreign.append(f"{user_id} was shown {others}")
 
-    with server_process(tmp_path, **_settings(upstream)) as server:
+    with server_process(tmp_path, **settings_for(upstream)) as server:
         await server.start()
         people = [f"u{chance.getrandbits(32):08x}" for _ in range(users)]
         await asyncio.gather(*(live(server.url, user_id) for user_id in people))
@@ -97,7 +97,7 @@ async def test_no_piece_of_a_secret_leaves_and_no_word_of_a_user_is_logged(
 
     secrets = {"OPENAI_API_KEY": secret(), "LINK_SECRET": secret(), "JWT_SECRET": secret()}
     words, user_id, filename = secret(), secret(), secret()
-    settings = _settings(upstream) | secrets
+    settings = settings_for(upstream) | secrets
     claims = {"sub": user_id, "iss": settings["JWT_ISSUER"], "aud": settings["JWT_AUDIENCE"]}
     token = jwt.encode(claims | {"exp": int(time.time()) + 600}, secrets["JWT_SECRET"], "HS256")
     signature = token.rpartition(".")[2]
