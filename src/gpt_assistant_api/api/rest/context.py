@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
+from structlog.contextvars import bind_contextvars
 
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import MEDIA_TYPE
@@ -55,7 +56,8 @@ def responses(
     return described
 
 
-# The framework calls a plain function in a thread, which costs several times what a page does.
+# The framework calls a plain function in a thread, which costs several times what a page does, and
+# what it binds for the log would end with it.
 async def _runtime(request: Request) -> Runtime:
     return cast("Runtime", request.app.state.runtime)
 
@@ -73,6 +75,7 @@ async def _thread_id(
 ) -> str:
     if not is_id("thread", thread_id):
         raise NotFoundError("There is no such thread.", code="thread_not_found")
+    bind_contextvars(thread_id=thread_id)
     return thread_id
 
 
@@ -81,6 +84,7 @@ async def _run_id(
 ) -> str:
     if not is_id("run", run_id):
         raise NotFoundError("There is no such run.", code="run_not_found")
+    bind_contextvars(run_id=run_id)
     return run_id
 
 
