@@ -61,7 +61,6 @@ FUNCTIONS = (
     "services.asks.ask",
     "services.asks.regenerate",
     "services.files.upload_file",
-    "services.files.withdraw_files",
     "services.runs.cancel_run",
     "services.threads.delete_thread",
     "services.upkeep.resume_runs",

@@ -38,6 +38,6 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(
     finally:
         server.close()
     print(audited.figures)  # noqa: T201 - what the promises were held to
-    assert missed == []
     assert audited.wrong == []
+    assert missed == []
     assert model.mixed == []
