@@ -5,6 +5,7 @@ proxy as well. `--write` puts the figures into README.md and docs/benchmarks.md.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -63,11 +64,12 @@ def main() -> None:
         ) as lab,
     ):
         found = uvloop.run(_measure(arguments.scenarios or list(_SCENARIOS), lab))
-    command = "make bench" + (" ARGS=--litellm" if arguments.litellm else "")
+    given = [argument for argument in sys.argv[1:] if argument != "--write"]
+    command = f'make bench ARGS="{" ".join(given)}"' if given else "make bench"
     if arguments.write:
         text = report.whole(found, machine.description(), command)
         report.put(_ROOT / "docs" / "benchmarks.md", text)
-        report.put(_ROOT / "README.md", report.aims_table(found.aims))
+        report.put(_ROOT / "README.md", report.short(found, machine.description(), command))
     print(f"\n{report.aims_table(found.aims)}")
 
 

@@ -71,9 +71,14 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def short(report: Report, machine: str, command: str) -> str:
+    """Return the aims and where they were measured, as Markdown."""
+    return f"Made by `{command}` on: {machine}.\n\n{aims_table(report.aims)}"
+
+
 def whole(report: Report, machine: str, command: str) -> str:
     """Return everything as Markdown."""
-    parts = [f"Made by `{command}` on: {machine}.\n", aims_table(report.aims)]
+    parts = [short(report, machine, command)]
     parts += [f"### {t.title}\n\n{markdown(t.head, t.rows)}" for t in report.tables]
     return "\n".join(parts)
 

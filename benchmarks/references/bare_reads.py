@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-_LIMIT = 20
+_MESSAGES, _THREADS = 20, 10
 _THREAD = ("thread_id", "user_id", "title", "head_id", "active_run_id", "created_at", "updated_at")
 _MESSAGE = (
     "message_id", "thread_id", "role", "status", "content", "image_id", "reply_to", "parent_id",
@@ -29,7 +29,7 @@ def thread_page(user_id: str, thread_id: str) -> dict[str, Any]:
     rows = _connection.execute(
         f"SELECT {', '.join(_MESSAGE)} FROM messages WHERE thread_id = ?"
         " ORDER BY message_id DESC LIMIT ?",
-        (thread_id, _LIMIT),
+        (thread_id, _MESSAGES),
     ).fetchall()
     messages = [_message(row) for row in reversed(rows)]
     return {"thread": _thread(thread), "messages": messages}
@@ -40,7 +40,7 @@ def threads_page(user_id: str) -> dict[str, Any]:
     rows = _connection.execute(
         f"SELECT {', '.join(_THREAD)} FROM threads WHERE user_id = ?"
         " ORDER BY updated_at DESC, thread_id DESC LIMIT ?",
-        (user_id, _LIMIT),
+        (user_id, _THREADS),
     ).fetchall()
     return {"threads": [_thread(row) for row in rows]}
 
