@@ -22,9 +22,9 @@ from gpt_assistant_api import db
 from gpt_assistant_api.api import rest
 from gpt_assistant_api.api.chat import chat_page
 from gpt_assistant_api.api.guard import RequestContext, SecurityHeaders
-from gpt_assistant_api.blobs import open_blobs
+from gpt_assistant_api.blobs import Blobs, open_blobs
 from gpt_assistant_api.domain.asks import RunLimits
-from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
+from gpt_assistant_api.domain.errors import ConfigurationError, Refusal, UnavailableError
 from gpt_assistant_api.domain.streams import OpenStreams
 from gpt_assistant_api.engine import complete, open_engine, working
 from gpt_assistant_api.limits import Limiter, open_limiter
@@ -43,6 +43,7 @@ from gpt_assistant_api.worker import executor
 if TYPE_CHECKING:
     from gpt_assistant_api.tokens import TokenVerifier
 
+_FILES_SECONDS = 5.0
 _LOOK_FOR_RUNS_SECONDS = 10.0
 _HAND_OVER_TIME = timedelta(seconds=2)
 _CLEAN_UP_SECONDS = 3_600.0
@@ -105,7 +106,7 @@ async def open_runtime(
             settings.effective_database_url, max_connections=settings.database_connections
         )
         stack.push_async_callback(database.close)
-        blobs = open_blobs(settings.effective_files_url)
+        blobs = await _open_files(settings)
         engine = await stack.enter_async_context(
             open_engine(_redis_url(settings), on_end=telemetry.run_ended)
         )
@@ -179,6 +180,17 @@ async def _showing_metrics(
     ports = range(port, port + processes) if port is not None else ()
     async with serving_metrics(metrics, settings.host, ports):
         yield
+
+
+async def _open_files(settings: Settings) -> Blobs:
+    """Open the store of files; one that is away may come back, and only files wait for it."""
+    blobs = open_blobs(settings.effective_files_url)
+    try:
+        async with asyncio.timeout(_FILES_SECONDS):
+            await blobs.examine()
+    except (UnavailableError, TimeoutError):
+        log.warning("FILES_URL: the store of files does not answer; files are refused until then")
+    return blobs
 
 
 def _redis_url(settings: Settings) -> str:

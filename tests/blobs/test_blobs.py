@@ -13,7 +13,7 @@ from gpt_assistant_api.blobs import (
     original_key,
     thumbnail_key,
 )
-from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
+from gpt_assistant_api.domain.errors import ConfigurationError, NotFoundError, UnavailableError
 from gpt_assistant_api.domain.ids import new_id
 
 LATER = timedelta(minutes=5)
@@ -137,3 +137,5 @@ async def test_a_bucket_that_does_not_exist_is_trouble_and_not_absence(s3_url: s
         with pytest.raises(UnavailableError) as refusal:
             await attempt
         assert refusal.value.code == "files_unavailable"
+    with pytest.raises(ConfigurationError, match="no such bucket"):
+        await elsewhere.examine()

@@ -21,7 +21,7 @@ from gpt_assistant_api.blobs.keys import (
     original_key,
     thumbnail_key,
 )
-from gpt_assistant_api.blobs.stores import Store, open_store
+from gpt_assistant_api.blobs.stores import Store, explained, open_store
 from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
 from gpt_assistant_api.domain.ids import new_id
 
@@ -124,6 +124,13 @@ class Blobs:
             for entry in page:
                 if entry["last_modified"] < older_than:
                     yield entry["path"]
+
+    async def examine(self) -> None:
+        """Check, and raise ConfigurationError where waiting will not help."""
+        try:
+            await self.check()
+        except UnavailableError as refusal:
+            raise explained(refusal.__cause__) or refusal from refusal.__cause__
 
     async def check(self) -> None:
         """Write and delete a blob, or raise UnavailableError."""

@@ -54,6 +54,13 @@ def _check_folder(folder: Path) -> None:
 async def examine_files(settings: Settings) -> str:
     """Write, read and delete a file."""
     blobs = open_blobs(settings.effective_files_url)
+    try:
+        await blobs.examine()
+    except UnavailableError as refusal:
+        raise ConfigurationError(
+            "FILES_URL: the store does not answer, or by an error of its own. Is its address right,"
+            " and does it listen?"
+        ) from refusal
     key = original_key(new_id("file"))
     await blobs.put(key, _PROBE)
     try:
