@@ -20,6 +20,7 @@ from gpt_assistant_api.domain.events import (
 )
 from gpt_assistant_api.domain.runs import Run
 from gpt_assistant_api.engine import Engine, EventLog, open_engine
+from tests.fixtures.redis import RedisServer
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -157,6 +158,35 @@ async def test_another_replica_follows_a_run_that_goes_on_elsewhere(redis_url: s
             assert events == [*told, RunEnded(make_run())]
         await is_empty(a.events)
         await is_empty(b.events)
+
+
+async def test_what_a_store_has_forgotten_leaves_no_hole_in_what_is_watched(
+    redis_server: RedisServer,
+) -> None:
+    async with open_engine(redis_server.url) as a, open_engine(redis_server.url) as b:
+        for number in range(3):
+            a.events.publish("run_1", 1, MessageDelta("x", number))
+        await is_written(a.events)
+        early = b.events.watch("run_1")
+        told = [logged.event for logged in await anext(early)]
+        await asyncio.to_thread(redis_server.stop)
+        a.events.publish("run_1", 1, MessageDelta("lost", 3))
+        a.events.publish("run_1", 1, MessageDelta("kept", 7))
+        await asyncio.to_thread(redis_server.start)
+        await is_written(a.events)
+        for event in (RunRestarted(2), MessageDelta("y", 0), RunEnded(make_run(attempt=2))):
+            a.events.publish("run_1", 2, event)
+        again = [RunRestarted(2), MessageDelta("y", 0), RunEnded(make_run(attempt=2))]
+        kept = [MessageDelta("lost", 3), MessageDelta("kept", 7)]
+        before = [MessageDelta("x", number) for number in range(3)]
+        async with asyncio.timeout(30), aclosing(early):
+            async for batch in early:
+                told += [logged.event for logged in batch]
+        assert told == [*before, *kept, *again]
+        await is_written(a.events)
+        a.events.release("run_1", 2)
+        async with open_engine(redis_server.url) as late:
+            assert await seen(late.events) == again
 
 
 async def is_written(log: EventLog) -> None:

@@ -18,7 +18,7 @@ from gpt_assistant_api.db.postgresql_url import (
 )
 from gpt_assistant_api.domain.errors import UnavailableError
 
-BEGIN_SECONDS: Final = 3.0
+BEGIN_SECONDS: Final = 2.0
 CLEANUP_SECONDS: Final = 5.0
 CACHED_STATEMENTS: Final = 200
 
@@ -72,13 +72,10 @@ class PostgresDatabase:
         async def connect_somewhere(*_: object, **__: object) -> Any:
             return await address.connect(cached_statements=cached_statements)
 
-        try:
-            pool = await asyncpg.create_pool(
-                min_size=1, max_size=max_connections, connect=connect_somewhere,
-                reset=_keep_as_it_is,
-            )  # fmt: skip
-        except Exception as error:
-            raise explained(error) or _translated(error) from error
+        # None is held without need: of each that it cannot renew the library logs a traceback.
+        pool = await asyncpg.create_pool(
+            min_size=0, max_size=max_connections, connect=connect_somewhere, reset=_keep_as_it_is
+        )
         return cls(pool)
 
     def read(self) -> "_Block":

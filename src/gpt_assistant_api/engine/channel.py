@@ -46,6 +46,17 @@ class Channel:
         """Whether the newest event is the run's end."""
         return bool(self.events) and isinstance(self.events[-1].event, RunEnded)
 
+    def feed(self, event_id: EventId, event: Event) -> None:
+        """Add what the stream has, unless something before it is missing.
+
+        A store that came back empty has lost events for good. Text with a hole is worse than
+        none: the message is read from the database when the run has ended.
+        """
+        last = self.last_id
+        expected = last.number + 1 if event_id.attempt == last.attempt else 1
+        if event_id.number == expected:
+            self.append(event_id, event)
+
     def append(self, event_id: EventId, event: Event) -> bool:
         """Add an event and wake the watchers; False for one that is not newer than the last."""
         if self.events and event_id <= self.events[-1].id:

@@ -43,7 +43,7 @@ class Engine:
         self._on_end = on_end
         self.redis_pool: Any = None
         self.events = EventLog(docket)
-        self._executing: set[asyncio.Task[None]] = set()
+        self._executing: dict[str, asyncio.Task[None]] = {}
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -117,25 +117,34 @@ class Engine:
         self.events.stop_watching()
         if self._worker is not None:
             self._worker.cancel()
-        for task in self._executing:
+        for task in self._executing.values():
             task.cancel()
 
     async def work(self, *, concurrency: int, lease_seconds: float) -> None:
-        """Execute runs until `begin_stop`, and return once they are handed over."""
-        worker = Worker(
-            self._docket,
-            concurrency=concurrency,
-            redelivery_timeout=timedelta(seconds=lease_seconds),
-            schedule_automatic_tasks=False,
-        )
-        async with worker:
-            while not self._stopping:
-                self._worker = asyncio.create_task(worker.run_forever(), name="worker")
-                await asyncio.wait([self._worker])
+        """Execute runs until `begin_stop`, and return once they are handed over.
+
+        A worker whose store went away finishes what it has before it looks for the store again,
+        and that may take long: meanwhile another one takes its place.
+        """
+        retiring: list[asyncio.Task[None]] = []
+        while not self._stopping:
+            worker = Worker(
+                self._docket,
+                concurrency=concurrency,
+                redelivery_timeout=timedelta(seconds=lease_seconds),
+                schedule_automatic_tasks=False,
+            )
+            self._worker = asyncio.create_task(_work_with(worker), name="worker")
+            while not self._worker.done() and not _has_lost_its_store(worker):
+                await asyncio.wait([self._worker], timeout=_AGAIN_AFTER.total_seconds())
+            if not self._worker.done():
+                log.warning("worker lost its store and another one takes over")
+                retiring.append(asyncio.create_task(_retire(worker, self._worker)))
+            elif not self._stopping:
                 error = None if self._worker.cancelled() else self._worker.exception()
-                if not self._stopping:
-                    log.error("worker ended and begins again", exc_info=error)
-                    await asyncio.sleep(_AGAIN_AFTER.total_seconds())
+                log.error("worker ended and begins again", exc_info=error)
+                await asyncio.sleep(_AGAIN_AFTER.total_seconds())
+        await asyncio.gather(*retiring, return_exceptions=True)
 
     def register(self, execute: Callable[[str], Awaitable[None]]) -> None:
         """Say what executing a run means."""
@@ -146,8 +155,11 @@ class Engine:
             if self._stopping:
                 self._hand_over(retry)
                 return
-            task = asyncio.ensure_future(_run(execute, run_id))
-            self._executing.add(task)
+            task = self._executing.get(run_id)
+            is_first = task is None
+            if task is None:
+                # A store that was away may hand out again what is being executed here: it waits.
+                task = self._executing[run_id] = asyncio.ensure_future(_run(execute, run_id))
             try:
                 await task
             except asyncio.CancelledError:
@@ -155,7 +167,8 @@ class Engine:
                     raise
                 self._hand_over(retry)
             finally:
-                self._executing.discard(task)
+                if is_first:
+                    del self._executing[run_id]
 
         self._docket.register(execute_run, names=[_JOB])
 
@@ -163,6 +176,25 @@ class Engine:
         """Put the job back for another process; an embedded engine leaves it to the next start."""
         if not self.embedded:
             retry.after(timedelta(0))
+
+
+async def _work_with(worker: Worker) -> None:
+    async with worker:
+        await worker.run_forever()
+
+
+def _has_lost_its_store(worker: Worker) -> bool:
+    """Tell whether a worker takes no more runs and waits for those that it has."""
+    session = getattr(worker, "_processing_session", None)
+    return session is not None and session.stopping.is_set()
+
+
+async def _retire(worker: Worker, task: asyncio.Task[None]) -> None:
+    """End a worker that lost its store once its runs are done; earlier, that would end them."""
+    while not task.done() and _has_lost_its_store(worker):
+        await asyncio.wait([task], timeout=_AGAIN_AFTER.total_seconds())
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _run(execute: Callable[[str], Awaitable[None]], run_id: str) -> None:

@@ -159,7 +159,7 @@ class EventLog:
         channel = Channel()
         async with self._store() as redis:
             for entry_id, fields in await redis.xrange(self._key(run_id)) or []:
-                channel.append(_event_id(entry_id), decode(fields))
+                channel.feed(_event_id(entry_id), decode(fields))
         return channel
 
     @asynccontextmanager
@@ -245,10 +245,11 @@ class EventLog:
                         keys = {self._key(run): (run, at) for run, at in self._tailed.items()}
                         positions: dict[Any, Any] = {key: str(at) for key, (_, at) in keys.items()}
                         positions[self._wake_key] = last_wake
-                        found = await redis.xread(
-                            positions,
-                            block=int(KEEP_ALIVE_SECONDS * 1000),
-                        )
+                        async with asyncio.timeout(KEEP_ALIVE_SECONDS + _STORE_SECONDS):
+                            found = await redis.xread(
+                                positions,
+                                block=int(KEEP_ALIVE_SECONDS * 1000),
+                            )
                         for name, entries in found or []:
                             if name.decode() == self._wake_key:
                                 last_wake = entries[-1][0]
@@ -264,8 +265,8 @@ class EventLog:
             self._tailed.pop(run_id, None)
             return
         for entry_id, fields in entries:
-            channel.append(_event_id(entry_id), decode(fields))
-        self._tailed[run_id] = channel.last_id
+            channel.feed(_event_id(entry_id), decode(fields))
+            self._tailed[run_id] = _event_id(entry_id)
         if channel.ended:
             self._tailed.pop(run_id, None)
 

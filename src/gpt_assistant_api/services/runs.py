@@ -119,7 +119,8 @@ async def watch_run(
                         break
                     elif not is_first:
                         # The end is stored before it is told: it has until the next silence.
-                        had_ended = await _has_ended(database, run.run_id)
+                        with suppress(UnavailableError):  # it can be asked at the one after
+                            had_ended = await _has_ended(database, run.run_id)
                     is_first = False
                 else:
                     return

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
 from time import monotonic
 from typing import Final
 
@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut
-from gpt_assistant_api.domain.errors import Refusal
+from gpt_assistant_api.domain.errors import Refusal, UnavailableError
 from gpt_assistant_api.domain.events import (
     BEGINNING,
     EventId,
@@ -95,14 +95,15 @@ async def _while_allowed(
     recheck: Callable[[], Awaitable[object]],
 ) -> AsyncIterator[bytes]:
     checked_at = monotonic()
-    with open_stream():
+    with open_stream(), suppress(UnavailableError):  # its end is in the thread, and seen again here
         async with aclosing(frames):
             async for data in frames:
                 yield data
                 if monotonic() - checked_at > _RECHECK_SECONDS:
                     checked_at = monotonic()
                     try:
-                        await recheck()
+                        with suppress(UnavailableError):  # nobody has said no
+                            await recheck()
                     except Refusal:
                         return
 
