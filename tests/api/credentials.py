@@ -116,12 +116,13 @@ def _bearer(name: str, credential: str, user_id: str | None = None) -> Credentia
 
 @dataclass(frozen=True)
 class Service:
-    """A running server with its data, and a good and a revoked key of it."""
+    """A running server with its data and model server, and a good and a revoked key of it."""
 
     server: RunningServer
     folder: Path
     key: str
     revoked: str
+    upstream: ModelServerSimulation
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def guarded(folder: Path, **changes: Any) -> Iterator[Service]:
             jwt_secret=SECRET, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, **changes,
         )  # fmt: skip
         with running(settings) as server:
-            yield Service(server, folder, good, revoked)
+            yield Service(server, folder, good, revoked, upstream)
 
 
 @asynccontextmanager

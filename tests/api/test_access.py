@@ -5,6 +5,7 @@ import socket
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,11 @@ import anyio
 import httpx2
 import pytest
 
+from gpt_assistant_api.api import access
+from gpt_assistant_api.api.rest import events
 from gpt_assistant_api.api.rest.context import router
 from gpt_assistant_api.api.rest.rules import RULES, Rule
+from gpt_assistant_api.engine import log
 from gpt_assistant_api.services import keys
 from tests.api.credentials import (
     ANYBODY,
@@ -23,7 +27,8 @@ from tests.api.credentials import (
     guarded,
     make_credentials,
 )
-from tests.api.helpers import assert_problem, png
+from tests.api.helpers import assert_problem, png, start, watch
+from tests.model_server import Answer
 from tests.server import client_of
 
 UNKNOWN = "0" * 32
@@ -378,3 +383,30 @@ async def test_a_revoked_key_stops_working_within_five_seconds(service: Service)
                 while response.status_code == 200:
                     response = await client.get("/threads/ada")
     assert_problem(response, 401, "credentials_invalid")
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A server that looks all the time at what it else looks at now and then."""
+    monkeypatch.setattr(log, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(events, "_RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(access, "_REMEMBERED_SECONDS", 0.0)
+    with guarded(tmp_path) as service:
+        yield service
+
+
+async def test_what_streams_by_a_key_ends_when_the_key_is_revoked(hasty: Service) -> None:
+    hasty.upstream.script(held := Answer(pause_after=2))
+    async with database_in(hasty.folder) as database, client_of(hasty.server, hasty.key) as good:
+        key, secret = await keys.create_key(database, "watching")
+        run_id = (await start(good))["run"]["run_id"]
+        async with (
+            client_of(hasty.server, secret) as client,
+            client.stream("GET", f"/runs/{run_id}/events") as response,
+        ):
+            sent = aiter(httpx2.EventSource(response))
+            assert (await anext(sent)).event == "run.started"
+            await keys.revoke_key(database, key.key_id)
+            assert "run.completed" not in [event.event async for event in sent]
+        held.release()
+        assert [event.name for event in await watch(good, run_id)][-1] == "run.completed"
