@@ -56,10 +56,12 @@ async def test_a_deadlock_is_unavailable_and_worth_another_try(postgres: Databas
 async def test_a_pool_that_stays_empty_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, postgres: Database
 ) -> None:
-    monkeypatch.setattr("gpt_assistant_api.db.postgresql.CONNECT_SECONDS", 0.05)
     async with postgres.read(), postgres.read():
-        with pytest.raises(UnavailableError):
-            await users(postgres)
+        # Not before: to connect may take its time.
+        with monkeypatch.context() as patch:
+            patch.setattr("gpt_assistant_api.db.postgresql.CONNECT_SECONDS", 0.05)
+            with pytest.raises(UnavailableError):
+                await users(postgres)
     assert await users(postgres) == []
 
 
