@@ -24,7 +24,7 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(
     missed: list[str] = []
     try:
         async with talking([f"http://127.0.0.1:{port}"], chance, 4) as crowd:
-            for point in POINTS * 10 if full else chance.sample(POINTS, 12):
+            for point in POINTS * 10 if full else chance.sample(POINTS, 8):
                 server.start(point, chance.randint(1, 3) if "resume_runs" not in point else 1)
                 if not await server.died(_PATIENCE_SECONDS):
                     missed.append(point)
