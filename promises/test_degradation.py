@@ -1,6 +1,7 @@
 """A store goes away: only what needs it fails, in bounded time, and it heals by itself."""
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from pydantic import SecretStr
-from tests.api.helpers import assert_problem, messages_of, png, start, text_of, watch
+from tests.api.helpers import Event, assert_problem, messages_of, png, start, text_of
 from tests.faults import FaultyLink, started
 from tests.fixtures.postgresql_nodes import PostgresNode
 from tests.fixtures.redis import RedisServer
@@ -51,6 +52,23 @@ async def soon(response: Awaitable[httpx2.Response]) -> httpx2.Response:
     """Return a response that must come in bounded time."""
     async with asyncio.timeout(BOUND_SECONDS):
         return await response
+
+
+async def begin_to_watch(client: Client, run_id: str) -> asyncio.Task[list[Event]]:
+    """Watch a run to its end, and return once there is something to see."""
+    begun = asyncio.Event()
+
+    async def see() -> list[Event]:
+        events: list[Event] = []
+        async with client.stream("GET", f"/runs/{run_id}/events") as response:
+            async for sent in httpx2.EventSource(response):
+                events.append(Event(sent.event, sent.id or "", json.loads(sent.data)))
+                begun.set()
+        return events
+
+    watching = asyncio.ensure_future(see())
+    await asyncio.wait_for(begun.wait(), HEAL_SECONDS)
+    return watching
 
 
 async def readiness(client: Client) -> dict[str, str]:
@@ -98,7 +116,7 @@ async def test_while_redis_is_away_asks_are_kept_and_then_answered(
         held = Answer(text=TEXT, pieces=8, pause_after=4)
         upstream.script(held)
         executing = await start(client, "Held.")
-        watcher = asyncio.ensure_future(watch(client, executing["run"]["run_id"]))
+        watcher = await begin_to_watch(client, executing["run"]["run_id"])
         await upstream.wait_for_request(1)
         if fault == "silent":
             await asyncio.to_thread(redis_link.become, "silent", cut=False)
@@ -141,7 +159,7 @@ async def test_while_postgresql_is_away_requests_are_refused_and_answers_are_kep
         held = Answer(text=TEXT, pieces=8, pause_after=4)
         upstream.script(held)
         executing = await start(client, "Held.")
-        watcher = asyncio.ensure_future(watch(client, executing["run"]["run_id"]))
+        watcher = await begin_to_watch(client, executing["run"]["run_id"])
         await upstream.wait_for_request(1)
         if fault == "silent":
             await asyncio.to_thread(database_link.become, "silent", cut=False)
