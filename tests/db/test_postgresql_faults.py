@@ -133,15 +133,15 @@ async def test_a_server_that_became_a_standby_takes_no_writes_for_now(
 async def test_a_server_that_falls_silent_is_given_up_and_its_connections_with_it(
     hosted_postgres: PostgresNode, link: FaultyLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("postgresql.BEGIN_SECONDS", "postgresql.CLEANUP_SECONDS"):
-        monkeypatch.setattr(f"gpt_assistant_api.db.{name}", 0.2)
-    monkeypatch.setattr("gpt_assistant_api.db.postgresql.CONNECT_SECONDS", 0.3)
     async for database in opened(hosted_postgres.url(port=link.port)):
         await fill_the_pool(database)
         await asyncio.to_thread(link.become, "silent", cut=False)
-        results = await asyncio.gather(
-            *(write(database) for _ in range(20)), return_exceptions=True
-        )
+        with monkeypatch.context() as patch:
+            for name in ("BEGIN_SECONDS", "CLEANUP_SECONDS", "CONNECT_SECONDS"):
+                patch.setattr(f"gpt_assistant_api.db.postgresql.{name}", 0.2)
+            results = await asyncio.gather(
+                *(write(database) for _ in range(20)), return_exceptions=True
+            )
         assert {type(result) for result in results} == {UnavailableError}
         await asyncio.to_thread(link.become, "open", cut=False)
         assert len(await asyncio.gather(*(write(database) for _ in range(8)))) == 8

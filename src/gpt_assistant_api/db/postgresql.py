@@ -114,7 +114,12 @@ class PostgresDatabase:
         connection = await self._acquire()
         try:
             await self._execute(connection, statement)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # it was being closed at this very moment
+        ):
             await self._pool.expire_connections()
             connection = await self._acquire()
             await self._execute(connection, statement)
