@@ -72,6 +72,14 @@ async def is_empty(log: EventLog) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_nothing_follows_the_end(log: EventLog) -> None:
+    told: list[Event] = [MessageDelta("All", 0), RunEnded(make_run())]
+    for event in told:
+        log.publish("run_1", 1, event)
+    assert log.publish("run_1", 2, RunEnded(make_run(attempt=2))) is None
+    assert await seen(log) == told
+
+
 async def test_who_has_seen_more_elsewhere_is_not_told_it_again(log: EventLog) -> None:
     log.publish("run_1", 1, MessageStarted(2))
     async with aclosing(log.watch("run_1", EventId(1, 2))) as batches:

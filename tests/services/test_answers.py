@@ -13,7 +13,7 @@ from gpt_assistant_api.db import Database, Tx, messages, runs
 from gpt_assistant_api.domain.asks import Ask, Asked, RunLimits
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import UnavailableError
-from gpt_assistant_api.domain.events import RunEnded, RunStarted
+from gpt_assistant_api.domain.events import MessageCompleted, MessageDelta, RunEnded, RunStarted
 from gpt_assistant_api.domain.history import estimate_tokens
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run, RunError
@@ -230,6 +230,33 @@ async def test_what_was_asked_while_an_answer_grew_counts_its_tokens(
     own = [estimate_tokens(message.content) for message in path]
     assert counts == own
     assert counts[1] > 900
+
+
+async def test_whoever_does_not_hear_of_a_cancel_in_time_changes_nothing_later(
+    answering: Answering, anybody: Actor, engine: Engine, upstream: ModelServerSimulation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("gpt_assistant_api.engine.engine._CANCEL_SECONDS", 0.05)
+    upstream.script(Answer(text="So far", pieces=["So ", "far"], pause_after=1))
+    question = await asked(answering, anybody)
+    run_id = question.run.run_id
+    task = asyncio.ensure_future(answer_run(answering, run_id))
+    watching = engine.events.watch(run_id)
+    said: list[Any] = []
+    while not any(isinstance(event, MessageDelta) for event in said):
+        said += [logged.event for logged in await anext(watching)]
+    await cancel_run(answering.database, engine, anybody, run_id)  # no engine tells the task
+    told = await stored(answering, question)
+    assert (told[0].status, told[0].attempt, told[1].content) == ("cancelled", 2, "")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await stored(answering, question) == told
+    async for batch in watching:
+        said += [logged.event for logged in batch]
+    *begun, completed, ended = said
+    assert not any(isinstance(event, MessageCompleted | RunEnded) for event in begun)
+    assert (completed.message.content, ended) == ("", RunEnded(told[0]))
 
 
 async def test_a_cancel_before_the_worker_knows_of_it_keeps_what_was_delivered(

@@ -153,10 +153,45 @@ async def cancel_run(tx: Tx, run_id: str, ended_at: datetime) -> tuple[Run, Mess
     if run is None:
         return None
     await messages.stop_answer(tx, run.message_id)
+    return run, await _answer_of(tx, run)
+
+
+async def hold_cancelled(tx: Tx, run_id: str, attempt: int) -> Run | None:
+    """Keep a cancelled run from being taken from this attempt until this transaction ends.
+
+    Returns None when the run is not cancelled, was taken, or is gone.
+    """
+    row = await tx.fetch_one(
+        "UPDATE runs SET attempt = attempt WHERE run_id = :run_id AND attempt = :attempt"
+        f" AND status = 'cancelled' RETURNING {_COLUMNS}",
+        run_id=run_id,
+        attempt=attempt,
+    )
+    return _run(row) if row else None
+
+
+async def take_cancelled(tx: Tx, run: Run) -> tuple[Run, Message] | None:
+    """Take a cancelled run from the attempt that executes it, which changes nothing from now on.
+
+    Returns the run under its new attempt with its answer as it is stored, or None when it is gone.
+    """
+    row = await tx.fetch_one(
+        "UPDATE runs SET attempt = attempt + 1 WHERE run_id = :run_id AND attempt = :attempt"
+        f" AND status = 'cancelled' RETURNING {_COLUMNS}",
+        run_id=run.run_id,
+        attempt=run.attempt,
+    )
+    if row is None:
+        return None
+    taken = _run(row)
+    return taken, await _answer_of(tx, taken)
+
+
+async def _answer_of(tx: Tx, run: Run) -> Message:
     answer = await messages.fetch_message(tx, run.message_id, thread_id=run.thread_id)
     assert answer is not None, "a run cannot be without its message"
     [answer] = await messages.with_relations(tx, [answer])
-    return run, answer
+    return answer
 
 
 async def hand_on_thread(tx: Tx, run: Run, at: datetime) -> str | None:

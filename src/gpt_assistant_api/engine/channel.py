@@ -58,8 +58,11 @@ class Channel:
             self.append(event_id, event)
 
     def append(self, event_id: EventId, event: Event) -> bool:
-        """Add an event and wake the watchers; False for one that is not newer than the last."""
-        if self.events and event_id <= self.events[-1].id:
+        """Add an event and wake the watchers; False for one that is not newer than the last.
+
+        Nothing follows the end: two who told it had both stored it.
+        """
+        if self.ended or event_id <= self.last_id:
             return False
         self.events.append(LoggedEvent(event_id, event))
         self.wake()

@@ -29,6 +29,8 @@ _AGAIN_AFTER = timedelta(seconds=1)
 _CANCEL_SECONDS = 2.0
 _STORE_SECONDS = 2.0
 
+TakeCancelled = Callable[[Run], Awaitable[tuple[Run, Message] | None]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -71,38 +73,49 @@ class Engine:
             return False
         return True
 
-    async def cancel_run(self, run: Run, message: Message) -> None:
+    async def cancel_run(self, run: Run, message: Message, take: TakeCancelled) -> None:
         """Stop a run that the database calls cancelled, and see that its watchers hear of it.
 
         Whoever executes the run closes the model server's connection, stores what was delivered and
-        announces the end. Where nobody does, `message` is announced as it is stored.
+        announces the end. Where nobody does so in time, `take` takes the run from them, so that
+        they change nothing later, and the end is announced as it is stored.
         """
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
             _cancel_not_sent(run)
-        if run.attempt > 0 and await self.events.wait_for_end(
-            run.run_id, timeout_seconds=_CANCEL_SECONDS
-        ):
+        if run.attempt == 0:  # nobody executes it, and nobody will
+            self._announce(run, 1, MessageCompleted(message), RunEnded(run))
             return
-        self._announce(run, MessageCompleted(message), RunEnded(run))
+        if await self.events.wait_for_end(run.run_id, timeout_seconds=_CANCEL_SECONDS):
+            return
+        if self._stopping:  # and hears nothing more; whoever executes the run has as long
+            await asyncio.sleep(_CANCEL_SECONDS)
+        try:
+            taken = await take(run)
+        except UnavailableError:
+            log.warning("end of a cancelled run could not be told", run_id=run.run_id)
+            return
+        if taken is not None:
+            run, message = taken
+            self._announce(run, run.attempt, MessageCompleted(message), RunEnded(run))
 
     async def drop_run(self, run: Run) -> None:
         """Stop a run whose thread is gone, and tell its watchers that it is cancelled."""
         gone = replace(run, status="cancelled", ended_at=utc_now())
-        self._announce(gone, RunEnded(gone))
+        self._announce(gone, run.attempt + 1, RunEnded(gone))
         try:
             async with asyncio.timeout(_STORE_SECONDS):
                 await self._docket.cancel(run.run_id)
         except (RedisError, OSError):
             _cancel_not_sent(run)
 
-    def _announce(self, run: Run, *events: Event) -> None:
+    def _announce(self, run: Run, attempt: int, *events: Event) -> None:
         """Publish above whatever an attempt that still executes has to say."""
         for event in events:
-            self.events.publish(run.run_id, run.attempt + 1, event)
-        self.events.release(run.run_id, run.attempt + 1)
+            self.events.publish(run.run_id, attempt, event)
+        self.events.release(run.run_id, attempt)
         if self._on_end is not None:
             self._on_end(run)
 

@@ -69,10 +69,10 @@ class EventLog:
             await self._flush()
 
     def publish(self, run_id: str, attempt: int, event: Event) -> EventId | None:
-        """Append an event of an attempt; return its id, or None if the attempt is overtaken."""
+        """Append an event of an attempt; return its id, or None if it is overtaken or has ended."""
         channel = self._channels.setdefault(run_id, Channel())
         last = channel.last_id
-        if attempt < last.attempt:
+        if attempt < last.attempt or channel.ended:
             return None
         number = last.number + 1 if attempt == last.attempt else 1
         event_id = EventId(attempt, number)

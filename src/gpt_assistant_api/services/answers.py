@@ -121,6 +121,7 @@ class _Attempt:
         self._length = 0
         self._first_token_seconds: float | None = None
         self._saved_at = time.monotonic()
+        self._settled = False
 
     async def execute(self) -> None:
         try:
@@ -231,7 +232,7 @@ class _Attempt:
             log.warning("text so far could not be saved")  # the end may have more luck
             held = True
         if not held:
-            await self._settle_cancelled()
+            await _undisturbed(self._settle_cancelled())
             raise _OvertakenError
         self._saved_at = time.monotonic()
 
@@ -292,9 +293,12 @@ class _Attempt:
 
     async def _settle_cancelled(self) -> None:
         """After a cancel, store and announce what was delivered; after anything else, nothing."""
+        if self._settled:
+            return
         async with self._parts.database.write() as tx:
-            run = await runs.fetch_run(tx, self._run.run_id)
-            if run is not None and (run.status != "cancelled" or run.attempt != self._run.attempt):
+            await threads.lock_thread(tx, self._run.thread_id, user_id=self._run.user_id)
+            run = await runs.hold_cancelled(tx, self._run.run_id, self._run.attempt)
+            if run is None and await runs.fetch_run(tx, self._run.run_id) is not None:
                 return
             if run is not None:
                 await messages.end_answer(
@@ -305,6 +309,7 @@ class _Attempt:
                     tokens=estimate_tokens(self._text),
                 )
                 message = await self._stored_answer(tx)
+        self._settled = True
         if run is None:
             self._publish(RunEnded(replace(self._run, status="cancelled", ended_at=utc_now())))
         else:

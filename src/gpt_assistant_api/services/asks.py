@@ -117,7 +117,7 @@ async def _once(
             await _check_limits_of_key(tx, actor.key_id, limits)
         stored = await store(tx)
         await _remember(tx, user_id, request, stored.asked)
-    return await _hand_over(engine, stored)
+    return await _hand_over(database, engine, stored)
 
 
 async def _known(tx: db.Tx, user_id: str, request: Ask | Regenerate) -> Asked | None:
@@ -340,10 +340,15 @@ async def _queue_answer(
     return Asked(run, thread, question)
 
 
-async def _hand_over(engine: Engine, stored: _Stored) -> Asked:
+async def _hand_over(database: db.Database, engine: Engine, stored: _Stored) -> Asked:
     """Give the stored run to the engine. What is stored is begun sooner or later, come what may."""
+
+    async def take(run: Run) -> tuple[Run, Message] | None:
+        async with database.write() as tx:
+            return await runs.take_cancelled(tx, run)
+
     for run, answer in stored.stopped:
-        await engine.cancel_run(run, answer)
+        await engine.cancel_run(run, answer, take)
     if stored.active:
         await engine.submit_run(stored.asked.run.run_id)
     return stored.asked

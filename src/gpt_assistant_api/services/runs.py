@@ -151,7 +151,12 @@ async def cancel_run(database: db.Database, engine: Engine, actor: Actor, run_id
                 run_status=run.status,
             )
         next_run_id = await runs.hand_on_thread(tx, run, now)
-    await engine.cancel_run(*stopped)
+
+    async def take(run: Run) -> tuple[Run, Message] | None:
+        async with database.write() as tx:
+            return await runs.take_cancelled(tx, run)
+
+    await engine.cancel_run(*stopped, take)
     if next_run_id is not None:
         await engine.submit_run(next_run_id)
     return stopped[0]
