@@ -40,11 +40,13 @@ async def test_versions_are_the_siblings_of_the_same_role(database: Database) ->
         edited = await add(tx, None)
         first = await add(tx, question, "assistant")
         second = await add(tx, question, "assistant")
-        related = await messages.with_relations(tx, [question, first, second])
+        only = await add(tx, second)
+        related = await messages.with_relations(tx, [question, first, second, only])
     assert [message.versions for message in related] == [
         (question.message_id, edited.message_id),
         (first.message_id, second.message_id),
         (first.message_id, second.message_id),
+        (),
     ]
 
 

@@ -4,12 +4,13 @@ A page costs as much as the page: a branch is walked by primary key from its new
 everything else follows an index from a cursor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from gpt_assistant_api.db import files
 from gpt_assistant_api.db.database import Tx
+from gpt_assistant_api.domain.files import File
 from gpt_assistant_api.domain.messages import Message, MessageStatus, Role
 from gpt_assistant_api.domain.search import fts5_query, owner_token, tsquery
 
@@ -197,30 +198,51 @@ async def with_relations(tx: Tx, messages: Sequence[Message]) -> list[Message]:
     """Return the messages with their files and their versions filled in."""
     if not messages:
         return []
+    files_of = await _fetch_files(tx, messages)
     versions_of = await _fetch_versions(tx, messages)
     return [
-        replace(message, versions=versions_of[message.thread_id, message.parent_id, message.role])
-        for message in await with_files(tx, messages)
+        _related(m, files_of.get(m.message_id, ()), versions_of.get(_place(m), ()))
+        for m in messages
     ]
 
 
 async def with_files(tx: Tx, messages: Sequence[Message]) -> list[Message]:
     """Return the messages with their files filled in."""
+    files_of = await _fetch_files(tx, messages)
+    return [_related(m, files_of.get(m.message_id, ()), m.versions) for m in messages]
+
+
+def _related(message: Message, files: tuple[File, ...], versions: tuple[int, ...]) -> Message:
+    # Most have neither, and a copy costs more than all else that is done for a message.
+    if files == message.files and versions == message.versions:
+        return message
+    return replace(message, files=files, versions=versions)
+
+
+async def _fetch_files(tx: Tx, messages: Sequence[Message]) -> dict[int, tuple[File, ...]]:
     carrying = [message.message_id for message in messages if message.image_id]
-    files_of = await files.fetch_files_of(tx, carrying) if carrying else {}
-    return [replace(m, files=files_of.get(m.message_id, ())) for m in messages]
+    return await files.fetch_files_of(tx, carrying) if carrying else {}
 
 
-async def _fetch_versions(
-    tx: Tx, messages: Iterable[Message]
-) -> dict[tuple[str, int | None, Role], tuple[int, ...]]:
+_Place = tuple[str, int | None, Role]
+
+
+def _place(message: Message) -> _Place:
+    return message.thread_id, message.parent_id, message.role
+
+
+async def _fetch_versions(tx: Tx, messages: Sequence[Message]) -> dict[_Place, tuple[int, ...]]:
+    """Return the versions of those of these messages that have another one, by their place."""
     parents = sorted({m.parent_id for m in messages if m.parent_id is not None})
     rooted = sorted({m.thread_id for m in messages if m.parent_id is None})
     rows = []
     if parents:
         rows += await tx.fetch_all(
-            "SELECT thread_id, parent_id, role, message_id FROM messages"
-            " WHERE parent_id IN :parents ORDER BY message_id",
+            "SELECT thread_id, parent_id, role, message_id FROM messages m"
+            " WHERE parent_id IN :parents AND EXISTS (SELECT 1 FROM messages o"
+            "  WHERE o.parent_id = m.parent_id AND o.role = m.role"
+            "  AND o.message_id <> m.message_id)"
+            " ORDER BY message_id",
             parents=parents,
         )
     if rooted:
@@ -229,11 +251,11 @@ async def _fetch_versions(
             " WHERE thread_id IN :threads AND parent_id IS NULL ORDER BY message_id",
             threads=rooted,
         )
-    found: dict[tuple[str, int | None, Role], list[int]] = {}
+    found: dict[_Place, list[int]] = {}
     for row in rows:
         key = (row["thread_id"], row["parent_id"], row["role"])
         found.setdefault(key, []).append(row["message_id"])
-    return {key: tuple(ids) for key, ids in found.items()}
+    return {place: tuple(ids) for place, ids in found.items() if len(ids) > 1}
 
 
 async def save_answer(tx: Tx, message_id: int, *, content: str) -> None:

@@ -17,7 +17,8 @@ class Message:
 
     `parent_id` is the message before this one in its branch; `path_tokens` is the estimate of all
     text on the path from the root to this message, itself included, and decides where history is
-    cut. `versions` are the ids of the messages with the same parent and role, ascending.
+    cut. `versions` are the ids of the messages with the same parent and role, ascending; none where
+    it is the only one.
     """
 
     message_id: int
