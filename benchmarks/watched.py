@@ -17,11 +17,12 @@ from typing import Any
 
 import uvicorn
 
-from gpt_assistant_api.app import app
+from gpt_assistant_api.cli.application import make_app
 
 _EVERY_SECONDS = 0.002
 _BUSY = Path("busy.json").absolute()
 _longest: list[float] = []
+_app = make_app()
 
 
 def _seconds_not_run() -> float:
@@ -41,16 +42,23 @@ async def _watch() -> None:
 async def watched(scope: Any, receive: Any, send: Any) -> None:
     """Serve as the program does."""
     if scope["type"] != "lifespan":
-        await app(scope, receive, send)
+        await _app(scope, receive, send)
         return
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _longest.clear)
     watch = asyncio.create_task(_watch())
     try:
-        await app(scope, receive, send)
+        await _app(scope, receive, send)
     finally:
         watch.cancel()  # without waiting: the server ends the process once it is told
         _BUSY.write_text(json.dumps(sorted(_longest)[-100:]))
 
 
 if __name__ == "__main__":
-    uvicorn.run(watched, port=int(sys.argv[-1]), loop="uvloop", http="httptools", access_log=False)
+    uvicorn.run(
+        watched,
+        port=int(sys.argv[-1]),
+        loop="uvloop",
+        http="gpt_assistant_api.cli.connections:Connection",
+        lifespan="on",
+        access_log=False,
+    )

@@ -20,7 +20,7 @@ def make_app(processes: int = 1) -> ASGIApp:
     configure_logging(settings.log_level, settings.log_format)
     # A library behind the run engine would check the types of its arguments at each call.
     os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "true")
-    # Nothing of what is imported will ever be garbage; not looking saves a sixth of the start.
+    # Nothing of what a start makes will ever be garbage; not looking saves a sixth of it.
     gc.disable()
     from gpt_assistant_api.app import create_app  # noqa: PLC0415 - so that it counts
 
@@ -29,13 +29,15 @@ def make_app(processes: int = 1) -> ASGIApp:
     except ConfigurationError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(STARTUP_FAILURE)
-    gc.freeze()
-    gc.enable()
-    return _explaining(app)
+    return _starting(app)
 
 
-def _explaining(app: ASGIApp) -> ASGIApp:
-    """Have a start that fails for a known reason say it in one line instead of a traceback."""
+def _starting(app: ASGIApp) -> ASGIApp:
+    """Have a start that fails for a known reason say it in one line instead of a traceback.
+
+    One that succeeds has made most of what this process will ever hold. To look through it for
+    garbage again and again would hold the event loop up for tens of milliseconds.
+    """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -46,8 +48,11 @@ def _explaining(app: ASGIApp) -> ASGIApp:
         async def send_unless_failed(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
                 failed.append(message)
-            else:
-                await send(message)
+                return
+            if message["type"] == "lifespan.startup.complete":
+                gc.freeze()
+                gc.enable()
+            await send(message)
 
         try:
             await app(scope, receive, send_unless_failed)

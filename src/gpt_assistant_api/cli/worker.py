@@ -1,6 +1,7 @@
 """A process that executes runs and serves nobody."""
 
 import asyncio
+import gc
 import signal
 
 import typer
@@ -35,5 +36,6 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     async with open_runtime(settings, make_telemetry(settings)):
+        gc.freeze()  # a walk through all that a start makes would hold every run up
         typer.echo("Executing runs. Ctrl-C stops the worker.")
         await stop.wait()
