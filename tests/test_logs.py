@@ -1,7 +1,9 @@
 """What the log shows, and what it never does."""
 
 import logging
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -67,6 +69,15 @@ def test_what_an_error_quotes_of_a_value_is_not_shown(
     assert shown.count("ExceptionGroup: several") == 2
     assert shown.count("ValidationError: 1 validation error for Shape") == 4
     assert private["number"] not in shown
+
+
+def test_a_line_that_nobody_can_read_any_more_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging("info", "text")
+    with (tmp_path / "log").open("w") as closed:
+        monkeypatch.setattr(sys, "stderr", closed)
+    structlog.get_logger("test").info("request")
 
 
 def test_the_servers_own_lines_which_hold_whole_addresses_are_not_written() -> None:

@@ -6,6 +6,7 @@ Never the text of a message, a key or a file. Records of libraries go the same w
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from traceback import format_tb
 from typing import Literal, TextIO
 
@@ -23,16 +24,19 @@ def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    rendering = _rendering(format_)
+    # Past the standard library, which would take as long again as all that is done here.
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *rendering],
+        logger_factory=lambda *_: _StandardError(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=_rendering(format_)
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -53,16 +57,22 @@ def _name_trace(
 
 
 def _rendering(format_: Literal["text", "json"]) -> list[structlog.typing.Processor]:
-    last: list[structlog.typing.Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    ]
     if format_ == "json":
         traced = structlog.processors.ExceptionRenderer(lambda info: trace_of(info[1]))
-        return [*last, traced, structlog.processors.JSONRenderer()]
-    console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=_write_trace
-    )
-    return [*last, console]
+        return [traced, structlog.processors.JSONRenderer()]
+    return [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_trace)
+    ]
+
+
+class _StandardError:
+    """Where lines end. One that cannot be written is lost, and never the work that it tells of."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # the reader is gone, the stream is closed
+            sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = msg  # by now it is a line, whatever its level
 
 
 def trace_of(error: BaseException) -> str:
