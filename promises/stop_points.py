@@ -1,20 +1,16 @@
 """Named points of the program at which a check can kill it. The program knows nothing of them.
 
-A point is the moment before or after a function: "after db.runs.insert_run". A server is forked
-from a process that has imported the program, has the function of one point replaced, and kills
-itself when it gets there. Nothing of this can be reached in an installed program.
+A point is the moment before or after a function: "after db.runs.insert_run". A server that is
+forked for a check has the function of one point replaced, and kills itself when it gets there.
+Nothing of this can be reached in an installed program.
 """
 
-import asyncio
 import inspect
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 PACKAGE = "gpt_assistant_api"
@@ -67,56 +63,9 @@ FUNCTIONS = (
 )
 POINTS = [f"{moment} {name}" for name in FUNCTIONS for moment in ("before", "after")]
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([f"{PACKAGE}.app", f"{PACKAGE}.cli.connections", __name__])
 
-
-class StoppingServer:
-    """A server that dies at a point, when it gets there for the `times`th time; None: never."""
-
-    def __init__(self, folder: Path, port: int, settings: dict[str, str]) -> None:
-        self._arguments = (folder, port, settings)
-        self._process: ForkServerProcess | None = None
-
-    def start(self, point: str | None = None, times: int = 1) -> None:
-        """Start it, without waiting for it to listen."""
-        self._process = _context.Process(target=_serve, args=(*self._arguments, point, times))
-        self._process.start()
-
-    async def died(self, timeout_seconds: float) -> bool:
-        """Tell whether it has got to its point, waiting for it."""
-        assert self._process is not None
-        await asyncio.to_thread(self._process.join, timeout_seconds)
-        return self._process.exitcode == -signal.SIGKILL
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join(10)
-
-
-def _serve(
-    folder: Path, port: int, settings: dict[str, str], point: str | None, times: int
-) -> None:
-    """Be the server, in a process of its own."""
-    import uvicorn
-
-    log = os.open(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.chdir(folder)
-    os.environ |= {"DATA_DIR": str(folder / "data"), **settings}
-    if point is not None:
-        _stop_at(point, times)
-    uvicorn.run(
-        f"{PACKAGE}.cli.application:make_app", factory=True, port=port, ws="none", log_config=None,
-        http=f"{PACKAGE}.cli.connections:Connection", access_log=False, lifespan="on",
-    )  # fmt: skip
-
-
-def _stop_at(point: str, times: int) -> None:
-    """Replace the function of a point by one that kills this process there."""
+def stop_at(point: str, times: int) -> None:
+    """Kill this process where it gets to a point for the `times`th time."""
     moment, _, name = point.partition(" ")
     owner, attribute = _owner_of(name)
     function = getattr(owner, attribute)

@@ -14,6 +14,7 @@ from tests.processes import ProgramProcess, ServerProcess, server_process
 
 from promises.audit import Audit, audit, audit_stored
 from promises.crowd import Crowd, settings_for, talking
+from promises.forked import forked_server
 from promises.markers import Model
 
 
@@ -74,20 +75,18 @@ async def _one_answers(servers: Sequence[ServerProcess]) -> None:
 
 
 async def test_one_process_on_sqlite_may_be_killed_at_any_moment(
-    tmp_path: Path,
-    upstream: ModelServerSimulation,
-    model: Model,
-    chance: random.Random,
-    full: bool,
+    tmp_path: Path, upstream: ModelServerSimulation, chance: random.Random, full: bool
 ) -> None:
+    upstream.default = model = Model(delay_seconds=0.002)  # an answer or two between two kills
     data = tmp_path / "data"
-    with server_process(tmp_path, **settings_for(upstream)) as server:
-        await server.start()
+    with forked_server(tmp_path, settings_for(upstream)) as server:
+        server.spawn()
+        await server.answers()
         async with talking([server.url], chance, 4) as crowd:
-            for _ in range(1_000 if full else 25):
-                if chance.random() < 0.5:  # the others die while they start
+            for _ in range(1_000 if full else 50):
+                if chance.random() < 0.7:  # the others die while they start
                     await server.answers()
-                await asyncio.sleep(chance.uniform(0, 1))
+                await asyncio.sleep(chance.uniform(0, 0.5))
                 server.kill()
                 assert await audit_stored(crowd.ledger, _copy(data, tmp_path / "copy")) == []
                 server.spawn()
