@@ -122,14 +122,16 @@ async def test_while_redis_is_away_asks_are_kept_and_then_answered(
             await asyncio.to_thread(redis_link.become, "silent", cut=False)
         else:
             await asyncio.to_thread(redis_server.stop)
-        asked = (await soon(client.post("/ask", json={"user_id": "ada", "prompt": "Why?"}))).json()
+        body = {"user_id": "ada", "prompt": "Why?"}
+        accepted, refused, checks = await asyncio.gather(
+            soon(client.post("/ask", json=body)),
+            soon(client.post("/ask", json=body | {"stream": True})),
+            readiness(client),
+        )
+        asked = accepted.json()
         assert asked["run"]["status"] == "queued"
         assert len(await messages_of(client, asked["thread_id"])) == 2
-        body = {"user_id": "ada", "prompt": "Why?", "stream": True}
-        streamed = assert_problem(
-            await soon(client.post("/ask", json=body)), 503, "runs_unavailable"
-        )
-        checks = await readiness(client)
+        streamed = assert_problem(refused, 503, "runs_unavailable")
         assert checks == {"database": "ok", "files": "ok", "engine": "runs_unavailable"}
         if fault == "silent":
             await asyncio.to_thread(redis_link.become, "open", cut=False)
@@ -165,16 +167,16 @@ async def test_while_postgresql_is_away_requests_are_refused_and_answers_are_kep
             await asyncio.to_thread(database_link.become, "silent", cut=False)
         else:
             await asyncio.to_thread(hosted_postgres.stop)
-        for request in (
-            client.post("/ask", json={"user_id": "ada", "prompt": "Why?"}),
-            client.get("/threads/ada"),
-            client.post("/upload-file", files={"file": ("a.png", png())}),
-        ):
-            response = await soon(request)
+        *refused, checks = await asyncio.gather(
+            soon(client.post("/ask", json={"user_id": "ada", "prompt": "Why?"})),
+            soon(client.get("/threads/ada")),
+            soon(client.post("/upload-file", files={"file": ("a.png", png())})),
+            readiness(client),
+        )
+        for response in refused:
             assert_problem(response, 503, "database_unavailable")
             assert response.headers["Retry-After"]
         assert (await client.get("/healthz")).status_code == 200
-        checks = await readiness(client)
         assert checks["database"] != "ok"
         assert (checks["files"], checks["engine"]) == ("ok", "ok")
         held.release()
@@ -229,12 +231,15 @@ async def test_a_locked_sqlite_file_is_waited_for_then_refused_while_reads_go_on
         await eventually(lambda: is_completed(client, first["run"]["run_id"]))
         with sqlite3.connect(tmp_path / "assistant.db", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
-            ask = client.post("/ask", json={"user_id": "ada", "prompt": "Why?"})
-            response = await soon(ask)
-            assert_problem(response, 503, "database_unavailable")
-            assert response.headers["Retry-After"]
-            assert len(await messages_of(client, first["thread_id"])) == 2
-            assert (await readiness(client))["database"] != "ok"
+            refused, checks, messages = await asyncio.gather(
+                soon(client.post("/ask", json={"user_id": "ada", "prompt": "Why?"})),
+                readiness(client),
+                messages_of(client, first["thread_id"]),
+            )
+            assert_problem(refused, 503, "database_unavailable")
+            assert refused.headers["Retry-After"]
+            assert checks["database"] != "ok"
+            assert len(messages) == 2
             other.execute("ROLLBACK")
         await eventually(lambda: is_ready(client))
         second = await start(client, "Second.")
