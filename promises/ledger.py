@@ -73,6 +73,9 @@ class Ledger:
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
         self.interrupted: set[str] = set()
+        self.trouble: set[str] = set()
+        """The codes of passing trouble that a check makes: what they refuse is asked again."""
+        self.refusals: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._now = 0
 

@@ -7,7 +7,8 @@
     assert (await audit(ledger, service, database_url, files_url, tokens)).wrong == []
 
 What a broken connection leaves open is asked again under the same idempotency key, as the contract
-tells clients to, so every method ends with an answer, however often the program dies meanwhile.
+tells clients to, so every method ends with an answer, however often the program dies meanwhile. So
+is a change that is refused by a code that the ledger expects, `trouble`; reads go on.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ Way = Literal["wait", "stream", "later"]
 IfBusy = Literal["reject", "interrupt", "enqueue"]
 _WAYS: tuple[Way, ...] = ("wait", "stream", "later")
 _PICTURE = png()
+_PAUSE_SECONDS = 0.05  # less than a client is asked to wait: more happens
 
 
 class Person:
@@ -280,9 +282,21 @@ class Person:
         at, status = self._ledger.now(), None
         try:
             async with self._service.open(method, path, headers=headers, **sent) as response:
+                if method != "GET":
+                    await self._see_trouble(response)
                 yield response
                 status = response.status_code
         finally:
             self._ledger.requests.append(
                 Requested(at, self.user_id, method, path, headers.get("Idempotency-Key"), status)
             )
+
+    async def _see_trouble(self, response: httpx2.Response) -> None:
+        """Take a refusal that is expected now for an outcome that is not known."""
+        if response.status_code != 503 or not self._ledger.trouble:
+            return
+        code = json.loads(await response.aread())["code"]
+        if code in self._ledger.trouble and response.headers.get("retry-after"):
+            self._ledger.refusals[code] += 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+            raise httpx2.TransportError(code)
