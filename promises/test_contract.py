@@ -14,6 +14,6 @@ def test_no_request_of_any_kind_breaks_the_contract(
     tmp_path: Path, database_url: str, chance: random.Random, full: bool
 ) -> None:
     with guarded(tmp_path, database_url=database_url) as service:
-        broken, sent = broken_by(service, cases=250 if full else 5, seed=chance.getrandbits(32))
+        broken, sent = broken_by(service, cases=3_000 if full else 5, seed=chance.getrandbits(32))
     print({"requests": sent})  # noqa: T201
     assert not broken, "\n\n".join(broken[:20])
