@@ -69,7 +69,8 @@ def create_app(*, telemetry: dict[str, Any], home: WebPage) -> FastAPI:
     )
     problems.install(app)
     for module in (asks, threads, messages, runs, files, usage, users, operations, docs, pages):
-        app.include_router(module.routes)
+        # Their routes by themselves: a router within a router looks for each match twice.
+        app.router.routes.extend(module.routes.routes)
     _complete_description(app)
     app.state.pages = pages.Pages({"/": home, "/docs": docs.docs_page()})
     app.state.methods = PathMethods(app.openapi(), _PAGES)

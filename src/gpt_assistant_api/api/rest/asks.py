@@ -9,16 +9,9 @@ from typing import Annotated, Any
 from fastapi import Header, Request, Response
 from structlog.contextvars import bind_contextvars
 
-from gpt_assistant_api.api.access import Access
 from gpt_assistant_api.api.rest.bodies import AskIn, Format, RegenerateIn, read_body, request_body
-from gpt_assistant_api.api.rest.context import (
-    Absent,
-    CurrentActor,
-    CurrentLinks,
-    CurrentRuntime,
-    responses,
-    router,
-)
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import Absent, responses, router
 from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import problem_of_ending
@@ -69,22 +62,18 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     openapi_extra=request_body(AskIn, files=True),
 )
 async def ask(
-    request: Request,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
-    idempotency_key: IdempotencyKey = None,
-    prefer: Prefer = None,
+    call: Call, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
 ) -> Response:
     """Add a user message to a thread, or to a new one, and have it answered.
 
     The run belongs to the server: a client that goes away loses nothing, and finds the answer in
     the thread or by `/runs/{run_id}/events`.
     """
-    read = await read_body(request, files=True)
+    runtime, actor = call.runtime, call.actor
+    read = await read_body(call, files=True)
     body = read.of(AskIn)
     user_id = actor.act_for(body.user_id)
-    await count_user(request, actor, user_id)
+    await count_user(call, actor, user_id)
     wanted = Ask(
         user_id=user_id,
         prompt=_prompt(body, runtime, has_file=bool(read.uploads)),
@@ -95,7 +84,7 @@ async def ask(
         idempotency_key=_key(idempotency_key),
         fingerprint=f"ask {read.fingerprint}",
     )
-    with _held(request, runtime, actor, user_id, stream=body.stream) as held:
+    with _held(call, user_id, stream=body.stream) as held:
         asked = await asks.find_asked(runtime.database, actor, wanted)
         if asked is None:
             async with _stored(runtime, actor, user_id, read.uploads) as stored:
@@ -105,9 +94,8 @@ async def ask(
                 )
                 stored[:] = [file for file in stored if file not in asked.question.files]
         return await _answer(
-            request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
-            prefer=prefer, held=held,
-        )  # fmt: skip
+            call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
+        )
 
 
 @routes.post(
@@ -119,22 +107,18 @@ async def ask(
     openapi_extra=request_body(RegenerateIn),
 )
 async def regenerate(
-    request: Request,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
-    idempotency_key: IdempotencyKey = None,
-    prefer: Prefer = None,
+    call: Call, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
 ) -> Response:
     """Answer a user message again, or an edited version of it.
 
     Every version is kept: the new answer is another child of the same question, an edited prompt
     another child of the same parent.
     """
-    read = await read_body(request)
+    runtime, actor = call.runtime, call.actor
+    read = await read_body(call)
     body = read.of(RegenerateIn)
     user_id = actor.act_for(body.user_id)
-    await count_user(request, actor, user_id)
+    await count_user(call, actor, user_id)
     new_prompt = body.new_prompt
     if new_prompt is not None:
         checked_text(new_prompt, field="new_prompt", limit=MAX_PROMPT_CHARACTERS)
@@ -151,14 +135,13 @@ async def regenerate(
         idempotency_key=_key(idempotency_key),
         fingerprint=f"regenerate {read.fingerprint}",
     )
-    with _held(request, runtime, actor, user_id, stream=body.stream) as held:
+    with _held(call, user_id, stream=body.stream) as held:
         asked = await asks.regenerate(
             runtime.database, runtime.engine, runtime.run_limits, actor, wanted
         )
         return await _answer(
-            request, runtime, actor, links, asked, format_=body.format, stream=body.stream,
-            prefer=prefer, held=held,
-        )  # fmt: skip
+            call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
+        )
 
 
 def _wants_stream(request: Request, stream: bool | None) -> bool:
@@ -167,21 +150,16 @@ def _wants_stream(request: Request, stream: bool | None) -> bool:
     return "text/event-stream" in request.headers.get("accept", "")
 
 
-def _held(
-    request: Request, runtime: Runtime, actor: Actor, user_id: str, *, stream: bool | None
-) -> ExitStack:
+def _held(call: Call, user_id: str, *, stream: bool | None) -> ExitStack:
     """Return what is held for the answer: a place for a stream, taken before anything is stored."""
     held = ExitStack()
-    if _wants_stream(request, stream):
-        held.enter_context(runtime.streams.one_more(user_id, actor.key_id))
+    if _wants_stream(call, stream):
+        held.enter_context(call.runtime.streams.one_more(user_id, call.actor.key_id))
     return held
 
 
 async def _answer(
-    request: Request,
-    runtime: Runtime,
-    actor: Actor,
-    links: FileLinks,
+    call: Call,
     asked: Asked,
     *,
     format_: Format,
@@ -190,35 +168,34 @@ async def _answer(
     held: ExitStack,
 ) -> Response:
     """Answer in the way that the caller asked for: as a stream, later, or whole."""
+    runtime = call.runtime
     run_id = asked.run.run_id
     bind_contextvars(run_id=run_id, thread_id=asked.run.thread_id)
     html = format_ == "html"
-    if _wants_stream(request, stream):
+    if _wants_stream(call, stream):
         try:
             batches = await begun(runs.watch_run(runtime.database, runtime.engine, asked.run))
         except UnavailableError as refusal:
             refusal.details |= {"run_id": run_id, "thread_id": asked.run.thread_id}
             raise
-        access: Access = request.app.state.access
         return event_stream(
-            batches, links, html=html, after=BEGINNING, open_stream=runtime.telemetry.open_stream,
-            held=held,
-            recheck=lambda: access.actor_of(request.headers),
+            batches, call.links, html=html, after=BEGINNING,
+            open_stream=runtime.telemetry.open_stream, held=held, recheck=call.check_access,
         )  # fmt: skip
     if prefer is not None and "respond-async" in prefer.lower():
-        outcome = await runs.get_outcome(runtime.database, actor, run_id)
-        return await _outcome(outcome, links, html=html, status=202, applied=True)
-    outcome = await runs.wait_for_run(runtime.database, runtime.engine, actor, asked.run)
+        outcome = await runs.get_outcome(runtime.database, call.actor, run_id)
+        return await _outcome(outcome, call.links, html=html, status=202, applied=True)
+    outcome = await runs.wait_for_run(runtime.database, runtime.engine, call.actor, asked.run)
     if outcome.run.status == "failed" and outcome.run.error is not None:
         return problem_of_ending(
-            request.scope,
+            call.scope,
             outcome.run.error,
             run_id=run_id,
             thread_id=outcome.run.thread_id,
             message_id=outcome.question.message_id,
         )
     status = 200 if outcome.run.ended else 202
-    return await _outcome(outcome, links, html=html, status=status, applied=False)
+    return await _outcome(outcome, call.links, html=html, status=status, applied=False)
 
 
 async def _outcome(

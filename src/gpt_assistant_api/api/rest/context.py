@@ -1,19 +1,17 @@
 """What every route of this face is handed: who speaks, the opened parts, errors to expect."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
+from pydantic import AfterValidator
 from pydantic.json_schema import SkipJsonSchema
 from structlog.contextvars import bind_contextvars
 
-from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import MEDIA_TYPE
 from gpt_assistant_api.api.rest.rules import GuardedRoute
 from gpt_assistant_api.domain.errors import NotFoundError
 from gpt_assistant_api.domain.ids import is_id
-from gpt_assistant_api.domain.users import Actor
-from gpt_assistant_api.runtime import Runtime
 
 USER_ID_PATTERN = r"^(?!\s|\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f]*(?<!\s)$"
 
@@ -56,43 +54,31 @@ def responses(
     return described
 
 
-# The framework calls a plain function in a thread, which costs several times what a page does, and
-# what it binds for the log would end with it.
-async def _runtime(request: Request) -> Runtime:
-    return cast("Runtime", request.app.state.runtime)
-
-
-async def _actor(request: Request) -> Actor:
-    return cast("Actor", request.state.actor)
-
-
-async def _links(request: Request) -> FileLinks:
-    return FileLinks((await _runtime(request)).links)
-
-
-async def _thread_id(
-    thread_id: Annotated[str, Path(examples=["thread_5d41402abc4b2a76b9719d911017c592"])],
-) -> str:
+def _known_thread_id(thread_id: str) -> str:
     if not is_id("thread", thread_id):
         raise NotFoundError("There is no such thread.", code="thread_not_found")
     bind_contextvars(thread_id=thread_id)
     return thread_id
 
 
-async def _run_id(
-    run_id: Annotated[str, Path(examples=["run_7d793037a0760186574b0282f2f435e7"])],
-) -> str:
+def _known_run_id(run_id: str) -> str:
     if not is_id("run", run_id):
         raise NotFoundError("There is no such run.", code="run_not_found")
     bind_contextvars(run_id=run_id)
     return run_id
 
 
-CurrentRuntime = Annotated[Runtime, Depends(_runtime)]
-CurrentActor = Annotated[Actor, Depends(_actor)]
-CurrentLinks = Annotated[FileLinks, Depends(_links)]
-ThreadId = Annotated[str, Depends(_thread_id)]
-RunId = Annotated[str, Depends(_run_id)]
+# An id that is none is refused before anything else that is wrong.
+ThreadId = Annotated[
+    str,
+    Path(examples=["thread_5d41402abc4b2a76b9719d911017c592"]),
+    AfterValidator(_known_thread_id),
+]
+RunId = Annotated[
+    str,
+    Path(examples=["run_7d793037a0760186574b0282f2f435e7"]),
+    AfterValidator(_known_run_id),
+]
 # A parameter that is left out; its description must not offer null, which no URL can say.
 Absent = SkipJsonSchema[None]
 # The pattern is for readers of the description: `checked_user_id` decides.

@@ -9,14 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
 from gpt_assistant_api.api.rest.bodies import UploadIn, read_body, request_body
-from gpt_assistant_api.api.rest.context import (
-    Absent,
-    CurrentActor,
-    CurrentLinks,
-    CurrentRuntime,
-    responses,
-    router,
-)
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import Absent, responses, router
 from gpt_assistant_api.api.rest.problems import problem
 from gpt_assistant_api.api.rest.ranges import UnsatisfiableRangeError, is_unchanged, wanted_range
 from gpt_assistant_api.api.rest.rates import count_user
@@ -44,24 +38,23 @@ Moment = Annotated[str, StringConstraints(pattern="^[1-9][0-9]{0,14}$")]
     responses=responses(400, 413, 415),
     openapi_extra=request_body(UploadIn, files=True, json=False),
 )
-async def upload_file(
-    request: Request, actor: CurrentActor, runtime: CurrentRuntime, links: CurrentLinks
-) -> FileOut:
+async def upload_file(call: Call) -> FileOut:
     """Store a JPEG, PNG, GIF or WEBP for a user.
 
     It is recognised by its bytes, turned upright and rid of its metadata. A key may leave `user_id`
     out: the first ask that names the file makes it that user's.
     """
-    read = await read_body(request, json=False, files=True)
+    runtime, actor = call.runtime, call.actor
+    read = await read_body(call, json=False, files=True)
     body = read.of(UploadIn)
     if len(read.uploads) != 1:
         raise invalid_field("file", "is needed, exactly once")
-    await count_user(request, actor, body.user_id)
+    await count_user(call, actor, body.user_id)
     file = await files.upload_file(
         runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0], runtime.telemetry,
         storage_bytes=runtime.run_limits.storage_bytes,
     )  # fmt: skip
-    return FileOut.of(file, links)
+    return FileOut.of(file, call.links)
 
 
 @routes.get(
@@ -80,10 +73,8 @@ async def upload_file(
     ),
 )
 async def get_file(
-    request: Request,
+    call: Call,
     file_id: Annotated[str, Path(examples=["file_9e107d9d372bb6826bd81d3542a419d6"])],
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
     size: Annotated[
         Size | Absent, Query(description="The longest side of a thumbnail, in pixels.")
     ] = None,
@@ -100,16 +91,17 @@ async def get_file(
         raise NotFoundError("There is no such file.", code="file_not_found")
     pixels = None if size is None else int(size)
     if signature is not None:
-        _check_link(runtime, file_id, pixels, expires, signature)
-    file = await files.get_file(runtime.database, file_id, actor)
+        _check_link(call.runtime, file_id, pixels, expires, signature)
+    actor = call.actor if signature is None else None
+    file = await files.get_file(call.runtime.database, file_id, actor)
     etag = f'"{file.sha256[:32]}{f"-{size}" if size else ""}"'
     headers = _headers(file, etag)
-    if is_unchanged(request.headers, etag):
+    if is_unchanged(call.headers, etag):
         return Response(status_code=304, headers=headers)
     if pixels is not None:
-        data, content_type = await files.get_thumbnail(runtime.blobs, file, pixels)
+        data, content_type = await files.get_thumbnail(call.runtime.blobs, file, pixels)
         return Response(data, headers=headers, media_type=content_type)
-    return await _original(request, runtime, file, etag, headers)
+    return await _original(call, call.runtime, file, etag, headers)
 
 
 async def _original(

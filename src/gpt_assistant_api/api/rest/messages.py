@@ -4,10 +4,8 @@ from typing import Annotated
 
 from fastapi import Query
 
+from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.context import (
-    CurrentActor,
-    CurrentLinks,
-    CurrentRuntime,
     Cursor,
     Limit,
     UserId,
@@ -28,13 +26,11 @@ routes = router("Threads")
     responses=responses(),
 )
 async def search_messages(
+    call: Call,
     user_id: UserId,
     q: Annotated[
         str, Query(description="Words; each may be the beginning of one.", max_length=1000)
     ],
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> SearchPage:
@@ -43,12 +39,17 @@ async def search_messages(
     The query is words and nothing else: no operators, no quotes.
     """
     found, following = await messages.search_messages(
-        runtime.database, actor, user_id, q, before=parse_message_cursor(cursor), limit=limit
+        call.runtime.database,
+        call.actor,
+        user_id,
+        q,
+        before=parse_message_cursor(cursor),
+        limit=limit,
     )
     return SearchPage(
         results=[
             SearchResult(
-                message=MessageOut.of(item.message, links),
+                message=MessageOut.of(item.message, call.links),
                 thread_title=item.thread_title,
                 snippet=item.snippet,
             )

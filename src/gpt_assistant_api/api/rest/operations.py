@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 from fastapi import Response
 
-from gpt_assistant_api.api.rest.context import CurrentRuntime, responses, router
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import responses, router
 from gpt_assistant_api.api.rest.schemas import HealthOut, ReadinessOut
 from gpt_assistant_api.domain.errors import Refusal
 
@@ -17,13 +18,13 @@ _VERSION = version("gpt-assistant-api")  # read from the disk, so once
 
 
 @routes.get("/healthz", operation_id="get_health", summary="The process lives")
-async def get_health(runtime: CurrentRuntime) -> HealthOut:
+async def get_health(call: Call) -> HealthOut:
     """Say that the process answers. Nothing behind it is asked."""
     return HealthOut(
         status="ok",
         version=_VERSION,
-        open_mode=runtime.open_mode,
-        model_api=runtime.model_api,
+        open_mode=call.runtime.open_mode,
+        model_api=call.runtime.model_api,
     )
 
 
@@ -33,8 +34,9 @@ async def get_health(runtime: CurrentRuntime) -> HealthOut:
     summary="The service can do its work",
     responses={503: {"description": "A part does not answer.", "model": ReadinessOut}},
 )
-async def get_readiness(runtime: CurrentRuntime, response: Response) -> ReadinessOut:
+async def get_readiness(call: Call, response: Response) -> ReadinessOut:
     """Say whether the database and the files can be written and the run engine answers."""
+    runtime = call.runtime
     checks = dict(
         zip(
             ("database", "files", "engine"),
@@ -60,9 +62,9 @@ async def get_readiness(runtime: CurrentRuntime, response: Response) -> Readines
     response_class=Response,
     responses=responses(ok={200: {"content": {"text/plain": {}}}}),
 )
-async def get_metrics(runtime: CurrentRuntime) -> Response:
+async def get_metrics(call: Call) -> Response:
     """Give the process's metrics in the text format of Prometheus. Needs a key, or open mode."""
-    metrics = runtime.telemetry.metrics
+    metrics = call.runtime.telemetry.metrics
     return Response(await metrics.render(), media_type=metrics.content_type)
 
 

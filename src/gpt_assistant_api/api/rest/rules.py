@@ -12,11 +12,10 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from gpt_assistant_api.api.access import OPEN, Access
-from gpt_assistant_api.api.rest.limit import within
+from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.rates import count_request
 from gpt_assistant_api.domain.errors import ForbiddenError
 from gpt_assistant_api.domain.users import Actor
-from gpt_assistant_api.runtime import Runtime
 
 
 class Rule(Enum):
@@ -65,9 +64,7 @@ class GuardedRoute(APIRoute):
         rule = RULES[self.operation_id or ""]
 
         async def guarded(request: Request) -> Response:
-            request.state.actor = await _admit(request, rule)
-            runtime: Runtime = request.app.state.runtime
-            return await handler(within(request, runtime.max_body_bytes))
+            return await handler(Call(request, await _admit(request, rule)))
 
         return guarded
 

@@ -3,20 +3,12 @@
 from contextlib import ExitStack
 from typing import Annotated
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from gpt_assistant_api.api.access import Access
 from gpt_assistant_api.api.rest.bodies import Format
-from gpt_assistant_api.api.rest.context import (
-    Absent,
-    CurrentActor,
-    CurrentLinks,
-    CurrentRuntime,
-    RunId,
-    responses,
-    router,
-)
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import Absent, RunId, responses, router
 from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream, start_of
 from gpt_assistant_api.api.rest.schemas import RunOut
 from gpt_assistant_api.domain.events import BEGINNING, EventId
@@ -29,9 +21,9 @@ routes = router("Runs")
 @routes.get(
     "/runs/{run_id}", operation_id="get_run", summary="Read a run", responses=responses(404)
 )
-async def get_run(run_id: RunId, actor: CurrentActor, runtime: CurrentRuntime) -> RunOut:
+async def get_run(call: Call, run_id: RunId) -> RunOut:
     """Return the run as it stands."""
-    return RunOut.of(await runs.get_run(runtime.database, actor, run_id))
+    return RunOut.of(await runs.get_run(call.runtime.database, call.actor, run_id))
 
 
 @routes.get(
@@ -51,11 +43,8 @@ async def get_run(run_id: RunId, actor: CurrentActor, runtime: CurrentRuntime) -
     ),
 )
 async def watch_run(
-    request: Request,
+    call: Call,
     run_id: RunId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
     format: Annotated[  # noqa: A002 - the contract's name
         Format, Query(description="`html`: `message.block` events in place of `message.delta`.")
     ] = "markdown",
@@ -76,6 +65,7 @@ async def watch_run(
     the same URL answers from the database.
     """
     after = _position(last_event_id)
+    runtime, actor = call.runtime, call.actor
     run = await runs.get_run(runtime.database, actor, run_id)
     if not await runs.check_position(runtime.engine, run, after):
         return Response(status_code=204)
@@ -84,10 +74,9 @@ async def watch_run(
         held.enter_context(runtime.streams.one_more(run.user_id, actor.key_id))
         start = start_of(after, html=html)
         batches = await begun(runs.watch_run(runtime.database, runtime.engine, run, start))
-        access: Access = request.app.state.access
         return event_stream(
-            batches, links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
-            held=held, recheck=lambda: access.actor_of(request.headers),
+            batches, call.links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
+            held=held, recheck=call.check_access,
         )  # fmt: skip
 
 
@@ -97,9 +86,11 @@ async def watch_run(
     summary="Stop a run",
     responses=responses(404, 409),
 )
-async def cancel_run(run_id: RunId, actor: CurrentActor, runtime: CurrentRuntime) -> RunOut:
+async def cancel_run(call: Call, run_id: RunId) -> RunOut:
     """Stop the run; what was said so far is kept as an incomplete message."""
-    return RunOut.of(await runs.cancel_run(runtime.database, runtime.engine, actor, run_id))
+    runtime = call.runtime
+    run = await runs.cancel_run(runtime.database, runtime.engine, call.actor, run_id)
+    return RunOut.of(run)
 
 
 def _position(last_event_id: str | None) -> EventId:

@@ -3,14 +3,12 @@
 from collections.abc import AsyncIterable
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
 from gpt_assistant_api.api.rest.bodies import Format, ThreadIn, read_body, request_body
+from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.context import (
-    CurrentActor,
-    CurrentLinks,
-    CurrentRuntime,
     Cursor,
     Limit,
     ThreadId,
@@ -43,15 +41,14 @@ routes = router("Threads")
     "/threads/{user_id}", operation_id="list_threads", summary="List threads", responses=responses()
 )
 async def list_threads(
+    call: Call,
     user_id: UserId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> ThreadPage:
     """List a user's threads, newest activity first. A user nobody has heard of has none."""
     page, following = await threads.list_threads(
-        runtime.database, actor, user_id, before=parse_thread_cursor(cursor), limit=limit
+        call.runtime.database, call.actor, user_id, before=parse_thread_cursor(cursor), limit=limit
     )
     return ThreadPage(
         threads=[ThreadOut.of(thread) for thread in page], next_cursor=thread_cursor(following)
@@ -65,11 +62,9 @@ async def list_threads(
     responses=responses(404),
 )
 async def get_thread(
+    call: Call,
     user_id: UserId,
     thread_id: ThreadId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
     branch: Annotated[
         Branch, Query(description="`active`: the head's branch; `all`: every message.")
     ] = "active",
@@ -82,8 +77,8 @@ async def get_thread(
     A page without a cursor is the newest one, as a chat shows it.
     """
     page = await threads.list_messages(
-        runtime.database,
-        actor,
+        call.runtime.database,
+        call.actor,
         user_id,
         thread_id,
         branch=branch,
@@ -92,7 +87,7 @@ async def get_thread(
     )
     return ThreadMessagesPage(
         thread=ThreadOut.of(page.thread),
-        messages=await _messages(page.messages, links, html=format == "html"),
+        messages=await _messages(page.messages, call.links, html=format == "html"),
         next_cursor=message_cursor(page.older_than),
     )
 
@@ -104,20 +99,19 @@ async def get_thread(
     responses=responses(400, 404, 413, 415),
     openapi_extra=request_body(ThreadIn),
 )
-async def update_thread(
-    request: Request,
-    user_id: UserId,
-    thread_id: ThreadId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-) -> ThreadOut:
+async def update_thread(call: Call, user_id: UserId, thread_id: ThreadId) -> ThreadOut:
     """Give the thread a title, or make the branch through a message the active one.
 
     The head becomes the newest message of that branch.
     """
-    body = (await read_body(request)).of(ThreadIn)
+    body = (await read_body(call)).of(ThreadIn)
     thread = await threads.update_thread(
-        runtime.database, actor, user_id, thread_id, title=body.title, head_id=body.head_id
+        call.runtime.database,
+        call.actor,
+        user_id,
+        thread_id,
+        title=body.title,
+        head_id=body.head_id,
     )
     return ThreadOut.of(thread)
 
@@ -129,12 +123,11 @@ async def update_thread(
     status_code=204,
     responses=responses(404),
 )
-async def delete_thread(
-    user_id: UserId, thread_id: ThreadId, actor: CurrentActor, runtime: CurrentRuntime
-) -> Response:
+async def delete_thread(call: Call, user_id: UserId, thread_id: ThreadId) -> Response:
     """Delete the thread with its messages, runs and the files that only it uses."""
+    runtime = call.runtime
     await threads.delete_thread(
-        runtime.database, runtime.blobs, runtime.engine, actor, user_id, thread_id
+        runtime.database, runtime.blobs, runtime.engine, call.actor, user_id, thread_id
     )
     return Response(status_code=204)
 
@@ -146,25 +139,23 @@ async def delete_thread(
     responses=responses(404),
 )
 async def list_messages_with_files(
+    call: Call,
     user_id: UserId,
     thread_id: ThreadId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
-    links: CurrentLinks,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> MessagePage:
     """Return a page of the messages that carry files, of every branch, each file with its link."""
     page = await threads.list_messages_with_files(
-        runtime.database,
-        actor,
+        call.runtime.database,
+        call.actor,
         user_id,
         thread_id,
         before=parse_message_cursor(cursor),
         limit=limit,
     )
     return MessagePage(
-        messages=await _messages(page.messages, links, html=False),
+        messages=await _messages(page.messages, call.links, html=False),
         next_cursor=message_cursor(page.older_than),
     )
 
@@ -176,12 +167,10 @@ async def list_messages_with_files(
     response_class=StreamingResponse,
     responses=responses(404, ok={200: {"content": {"application/zip": {}}}}),
 )
-async def download_files(
-    user_id: UserId, thread_id: ThreadId, actor: CurrentActor, runtime: CurrentRuntime
-) -> StreamingResponse:
+async def download_files(call: Call, user_id: UserId, thread_id: ThreadId) -> StreamingResponse:
     """Send all files of the thread as one ZIP, which is made while it is sent."""
     pieces = await files.zip_thread_files(
-        runtime.database, runtime.blobs, actor, user_id, thread_id
+        call.runtime.database, call.runtime.blobs, call.actor, user_id, thread_id
     )
     return zip_response(pieces, f"{thread_id}.zip")
 

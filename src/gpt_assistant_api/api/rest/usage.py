@@ -5,14 +5,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from gpt_assistant_api.api.rest.context import (
-    Absent,
-    CurrentActor,
-    CurrentRuntime,
-    UserId,
-    responses,
-    router,
-)
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import Absent, UserId, responses, router
 from gpt_assistant_api.api.rest.schemas import UserUsageOut
 from gpt_assistant_api.domain.text import invalid_field
 from gpt_assistant_api.domain.usage import DEFAULT_DAYS, MAX_DAYS
@@ -33,9 +27,8 @@ Day = Annotated[
     responses=responses(),
 )
 async def get_usage(
+    call: Call,
     user_id: UserId,
-    actor: CurrentActor,
-    runtime: CurrentRuntime,
     first: Annotated[
         Day,
         Query(
@@ -55,7 +48,7 @@ async def get_usage(
     also when its thread is deleted, until the user is erased.
     """
     found = await usage.get_usage(
-        runtime.database, actor, user_id, _day("from", first), _day("to", last)
+        call.runtime.database, call.actor, user_id, _day("from", first), _day("to", last)
     )
     return UserUsageOut.of(found)
 

@@ -3,13 +3,8 @@
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from gpt_assistant_api.api.rest.context import (
-    CurrentActor,
-    CurrentRuntime,
-    UserId,
-    responses,
-    router,
-)
+from gpt_assistant_api.api.rest.call import Call
+from gpt_assistant_api.api.rest.context import UserId, responses, router
 from gpt_assistant_api.api.rest.threads import zip_response
 from gpt_assistant_api.services import users
 
@@ -23,11 +18,9 @@ routes = router("Users")
     response_class=StreamingResponse,
     responses=responses(404, ok={200: {"content": {"application/zip": {}}}}),
 )
-async def export_user(
-    user_id: UserId, actor: CurrentActor, runtime: CurrentRuntime
-) -> StreamingResponse:
+async def export_user(call: Call, user_id: UserId) -> StreamingResponse:
     """Send all threads, messages, runs and files of the user as one ZIP."""
-    pieces = await users.export_user(runtime.database, runtime.blobs, actor, user_id)
+    pieces = await users.export_user(call.runtime.database, call.runtime.blobs, call.actor, user_id)
     return zip_response(pieces, "export.zip")
 
 
@@ -38,7 +31,8 @@ async def export_user(
     status_code=204,
     responses=responses(404),
 )
-async def delete_user(user_id: UserId, actor: CurrentActor, runtime: CurrentRuntime) -> Response:
+async def delete_user(call: Call, user_id: UserId) -> Response:
     """Erase the user with all threads, messages, runs and files."""
-    await users.delete_user(runtime.database, runtime.blobs, runtime.engine, actor, user_id)
+    runtime = call.runtime
+    await users.delete_user(runtime.database, runtime.blobs, runtime.engine, call.actor, user_id)
     return Response(status_code=204)
