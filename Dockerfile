@@ -45,7 +45,7 @@ RUN groupadd --gid 10001 assistant \
 
 COPY --from=build /opt/gpt-assistant-api /opt/gpt-assistant-api
 
-# TMPDIR: an upload beyond 1 MiB is put aside while it is received, and /data is all that is written.
+# TMPDIR: an upload is put aside until it is stored, and /data is all that is written.
 ENV PATH=/opt/gpt-assistant-api/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -1,3 +1,4 @@
+import io
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,7 +58,7 @@ async def test_what_a_crash_leaves_half_written_is_an_orphan(
     monkeypatch.setattr(os, "fsync", crash)
     monkeypatch.setattr(Path, "unlink", crash)
     with pytest.raises(Crash):
-        durable.write(tmp_path / key, b"half")
+        durable.write(tmp_path / key, io.BytesIO(b"half"))
     later = datetime.now(UTC) + timedelta(minutes=5)
     left = [key async for key in open_blobs(tmp_path.as_uri()).list_older("", later)]
     assert len(left) == 1

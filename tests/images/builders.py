@@ -4,12 +4,44 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
+from gpt_assistant_api import images
+from gpt_assistant_api.images.accept import AcceptedImage, rebuild, take_apart
+
 GPS = b"52.5200 N, 13.4050 E"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><exif:GPSLatitude>' + GPS + b"</exif:GPSLatitude>"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An accepted image with its bytes in memory."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+    sha256: str
+
+
+async def accept_image(data: bytes) -> Accepted:
+    """Accept an image as an upload is accepted."""
+    return _read(await images.accept_image(io.BytesIO(data)))
+
+
+def accept(data: bytes) -> Accepted:
+    """Accept an image here and now."""
+    return _read(rebuild(take_apart(io.BytesIO(data))))
+
+
+def _read(image: AcceptedImage) -> Accepted:
+    with image.file as file:
+        data = file.read()
+    assert len(data) == image.size_bytes
+    return Accepted(data, image.content_type, image.width, image.height, image.sha256)
 
 
 def make_picture(mode: str = "RGB", size: tuple[int, int] = (48, 32)) -> Image.Image:

@@ -4,8 +4,8 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageSequence, JpegImagePlugin
 
-from gpt_assistant_api.images import accept_image
 from tests.images.builders import (
+    accept_image,
     animate,
     decode,
     encode,

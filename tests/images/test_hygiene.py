@@ -4,10 +4,11 @@ import zipfile
 import pytest
 from PIL import Image, PngImagePlugin
 
-from gpt_assistant_api.images import accept_image, for_model, make_thumbnail
+from gpt_assistant_api.images import for_model, make_thumbnail
 from tests.images.builders import (
     GPS,
     XMP,
+    accept_image,
     animate,
     decode,
     encode,

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from gpt_assistant_api.domain.errors import InvalidError, Refusal, UnsupportedMediaError
-from gpt_assistant_api.images import accept_image, bounds
-from gpt_assistant_api.images.accept import accept
+from gpt_assistant_api.images import bounds
 from tests.images.builders import (
+    accept,
+    accept_image,
     animate,
     encode,
     every_kind,

@@ -1,5 +1,5 @@
 import io
-from threading import Barrier, Semaphore, current_thread
+from threading import Barrier, Event, Semaphore, current_thread
 
 import anyio
 import pytest
@@ -8,13 +8,20 @@ from PIL import Image
 from gpt_assistant_api.domain.errors import InvalidError
 from gpt_assistant_api.domain.files import THUMBNAIL_SIZES
 from gpt_assistant_api.images import (
-    accept_image,
+    accept,
     content_type_of,
     for_model,
     make_thumbnail,
     smaller,
 )
-from tests.images.builders import animate, decode, encode, every_kind, make_picture
+from tests.images.builders import (
+    accept_image,
+    animate,
+    decode,
+    encode,
+    every_kind,
+    make_picture,
+)
 
 KINDS = every_kind()
 
@@ -130,3 +137,26 @@ async def test_work_is_done_apart_and_two_at_a_time(monkeypatch: pytest.MonkeyPa
         for _ in range(8):
             group.start_soon(make_thumbnail, b"", 64)
     assert counts == [True] * 8
+
+
+async def test_of_large_images_one_at_a_time_is_decoded_and_small_ones_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small_ones_passed, large_ones, counts = Event(), Semaphore(1), []
+    rebuild = accept.rebuild
+
+    def work(apart: accept.Apart) -> accept.AcceptedImage:
+        if apart.is_large:
+            counts.append(large_ones.acquire(blocking=False) and small_ones_passed.wait(10))
+            large_ones.release()
+        return rebuild(apart)
+
+    monkeypatch.setattr(accept, "rebuild", work)
+    large = encode(Image.new("1", (1001, 1000)), "PNG")
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(accept_image, large)
+        for _ in range(3):
+            await accept_image(KINDS["jpeg"])
+        small_ones_passed.set()
+    assert counts == [True] * 3

@@ -1,6 +1,7 @@
 """One attempt at a run: what it leaves behind when something comes in between."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -161,7 +162,7 @@ async def test_an_answer_waits_for_the_database_and_is_not_asked_for_again(
 async def test_a_run_whose_pictures_are_out_of_reach_fails_and_says_so(
     answering: Answering, anybody: Actor, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = Upload("a.png", png())
+    upload = Upload("a.png", io.BytesIO(png()))
     file = await upload_file(answering.database, blobs, anybody, "ada", upload)
     question = await asked(answering, anybody, file_ids=(file.file_id,))
 
@@ -178,7 +179,7 @@ async def test_a_run_whose_pictures_are_out_of_reach_fails_and_says_so(
 async def test_a_picture_that_is_gone_does_not_stop_the_answer(
     answering: Answering, anybody: Actor, blobs: Blobs, upstream: ModelServerSimulation
 ) -> None:
-    upload = Upload("a.png", png())
+    upload = Upload("a.png", io.BytesIO(png()))
     file = await upload_file(answering.database, blobs, anybody, "ada", upload)
     question = await asked(answering, anybody, file_ids=(file.file_id,))
     await blobs.delete([original_key(file.file_id)])

@@ -1,6 +1,8 @@
 """Files that are uploaded, taken back and shared between threads."""
 
 import asyncio
+import io
+import tempfile
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -27,7 +29,9 @@ from gpt_assistant_api.services.threads import delete_thread
 from tests.api.helpers import png
 from tests.db.builders import count
 
-UPLOAD = Upload("a.png", png())
+
+def upload() -> Upload:
+    return Upload("a.png", io.BytesIO(png()))
 
 
 async def asked(
@@ -40,7 +44,7 @@ async def asked(
 async def test_a_file_that_a_message_has_is_not_taken_back(
     database: Database, blobs: Blobs, engine: Engine, anybody: Actor
 ) -> None:
-    used, unused = [await upload_file(database, blobs, anybody, "ada", UPLOAD) for _ in range(2)]
+    used, unused = [await upload_file(database, blobs, anybody, "ada", upload()) for _ in range(2)]
     await asked(database, engine, anybody, used)
     await withdraw_files(database, blobs, [used, unused])
     assert await get_file(database, used.file_id, anybody) == used
@@ -52,7 +56,7 @@ async def test_a_file_that_a_message_has_is_not_taken_back(
 async def test_deleting_a_thread_keeps_the_files_that_another_one_uses(
     database: Database, blobs: Blobs, engine: Engine, anybody: Actor
 ) -> None:
-    shared, own = [await upload_file(database, blobs, anybody, "ada", UPLOAD) for _ in range(2)]
+    shared, own = [await upload_file(database, blobs, anybody, "ada", upload()) for _ in range(2)]
     first = await asked(database, engine, anybody, shared, own)
     await asked(database, engine, anybody, shared)
     await delete_thread(database, blobs, engine, anybody, "ada", first.thread.thread_id)
@@ -74,7 +78,7 @@ class Full:
 async def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(
     database: Database, blobs: Blobs, anybody: Actor
 ) -> None:
-    file = await upload_file(database, blobs, anybody, "ada", UPLOAD)
+    file = await upload_file(database, blobs, anybody, "ada", upload())
     full: Any = Full(blobs)
     assert await get_thumbnail(full, file, 64) == await get_thumbnail(blobs, file, 64)
 
@@ -105,17 +109,27 @@ async def test_an_upload_of_unknown_outcome_leaves_no_record_without_bytes(
     database: Database, blobs: Blobs, anybody: Actor
 ) -> None:
     with pytest.raises(UnavailableError):
-        await upload_file(Forgetful(database), blobs, anybody, "ada", UPLOAD)
+        await upload_file(Forgetful(database), blobs, anybody, "ada", upload())
+    assert await count(database, "files") == 0
+
+
+async def test_an_upload_is_refused_while_nothing_can_be_put_aside(
+    database: Database, blobs: Blobs, anybody: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(UnavailableError) as refusal:
+        await upload_file(database, blobs, anybody, "ada", upload())
+    assert refusal.value.code == "files_unavailable"
     assert await count(database, "files") == 0
 
 
 async def test_uploads_at_the_same_moment_never_store_more_than_a_user_may(
     database: Database, blobs: Blobs, anybody: Actor
 ) -> None:
-    one = (await upload_file(database, blobs, anybody, "bob", UPLOAD)).size_bytes
+    one = (await upload_file(database, blobs, anybody, "bob", upload())).size_bytes
     outcomes = await asyncio.gather(
         *(
-            upload_file(database, blobs, anybody, "ada", UPLOAD, storage_bytes=3 * one + one // 2)
+            upload_file(database, blobs, anybody, "ada", upload(), storage_bytes=3 * one + one // 2)
             for _ in range(12)
         ),
         return_exceptions=True,
@@ -132,7 +146,7 @@ async def test_claims_at_the_same_moment_never_give_a_user_more_than_they_may_ha
     database: Database, blobs: Blobs, engine: Engine
 ) -> None:
     key = Actor("key", "key_1")
-    unclaimed = [await upload_file(database, blobs, key, None, UPLOAD) for _ in range(8)]
+    unclaimed = [await upload_file(database, blobs, key, None, upload()) for _ in range(8)]
     limits = RunLimits(storage_bytes=2 * unclaimed[0].size_bytes)
 
     async def claim(*files: File) -> Asked:

@@ -1,5 +1,6 @@
 """What is done without being asked."""
 
+import io
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from gpt_assistant_api.services.upkeep import remove_leftovers, resume_runs
 from tests.api.helpers import png
 from tests.db.builders import count
 
-UPLOAD = Upload("a.png", png())
+UPLOAD = Upload("a.png", io.BytesIO(png()))
 
 
 @pytest.fixture

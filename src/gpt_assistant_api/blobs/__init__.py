@@ -4,10 +4,12 @@ Whether a file exists is for the database to say. Bytes are written before the r
 and deleted after it, so what a crash leaves behind is at most bytes without a row.
 """
 
+import io
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import obstore
 from anyio import to_thread
@@ -62,7 +64,15 @@ class Blobs:
             if self._folder is None:
                 await obstore.put_async(self._store, key, data, use_multipart=False)
             else:
-                await to_thread.run_sync(durable.write, self._folder / key, data)
+                await to_thread.run_sync(durable.write, self._folder / key, io.BytesIO(data))
+
+    async def put_file(self, key: str, file: BinaryIO) -> None:
+        """Store what is left to read of `file` as `put` does; a folder takes it in pieces."""
+        with _refusing(key):
+            if self._folder is None:
+                await self.put(key, await to_thread.run_sync(file.read))
+            else:
+                await to_thread.run_sync(durable.write, self._folder / key, file)
 
     async def get(self, key: str) -> bytes:
         """Return all the bytes, or raise NotFoundError."""

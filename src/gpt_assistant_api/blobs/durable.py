@@ -4,18 +4,25 @@ obstore writes beside and renames as well, but leaves it to the system when byte
 """
 
 import os
+import shutil
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from gpt_assistant_api.blobs.keys import temporary_name
 
+_PIECE_BYTES: Final = 256 * 1024
 
-def write(path: Path, data: bytes) -> None:
-    """Store `data` at `path`, wholly or not at all; on return it is on the disk. Blocks."""
+
+def write(path: Path, source: BinaryIO) -> None:
+    """Store what is left to read of `source` at `path`, wholly or not at all. Blocks.
+
+    On return it is on the disk.
+    """
     _make_folder(path.parent)
     temporary = path.with_name(temporary_name())
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, _PIECE_BYTES)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -71,7 +71,8 @@ def _fill(settings: Settings, folder: Path) -> BackedUp:
         )
     secret = settings.data_dir / _LINK_SECRET
     if settings.link_secret is None and secret.exists():
-        durable.write(folder / _LINK_SECRET, secret.read_bytes())
+        with secret.open("rb") as file:
+            durable.write(folder / _LINK_SECRET, file)
         (folder / _LINK_SECRET).chmod(0o600)
     return result
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpt_assistant_api.images.bounds import check_bounds, corrupt
-from gpt_assistant_api.images.parts import Frame, Parts, Reader
+from gpt_assistant_api.images.parts import Frame, Parts, Piece, Reader, Span, in_memory
 
 _PICTURE, _EXTENSION, _TRAILER = b",", b"!", b";"
 _CONTROL, _APPLICATION = 0xF9, 0xFF
@@ -23,7 +23,7 @@ class _Picture:
     height: int
     flags: int
     colours: bytes
-    pixels: bytes
+    pixels: Span
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Screen:
     loop: bytes = b""
 
 
-def take_apart(data: bytes) -> Parts:
+def take_apart(data: Span) -> Parts:
     """Return every picture as a GIF of its own; the canvas grows to hold them all."""
     reader = Reader(data)
     screen = _read_screen(reader)
@@ -57,8 +57,8 @@ def put_together(parts: Parts, stills: Sequence[bytes]) -> bytes:
     """Return the GIF of `stills`, which have the places of `parts.frames`; colours stay as sent."""
     result = [b"GIF89a", _pair(parts.width, parts.height), parts.head]
     for frame, still in zip(parts.frames, stills, strict=True):
-        reader = Reader(still)
-        result += [frame.place, next(_read_pictures(reader, _read_screen(reader))).pixels]
+        reader = Reader(in_memory(still))
+        result += [frame.place, next(_read_pictures(reader, _read_screen(reader))).pixels.read()]
     return b"".join([*result, _TRAILER])
 
 
@@ -82,7 +82,7 @@ def _read_pictures(reader: Reader, screen: _Screen) -> Iterator[_Picture]:
             control = b""
         elif kind == _EXTENSION:
             label = reader.take(1)[0]
-            blocks = [block[1:] for block in _read_blocks(reader)]
+            blocks = list(_read_blocks(reader))
             if label == _CONTROL and blocks and len(blocks[0]) == 4:
                 control = b"!\xf9\x04" + bytes([blocks[0][0] & _CONTROL_FLAGS]) + blocks[0][1:]
                 control += b"\0"
@@ -99,8 +99,10 @@ def _read_picture(reader: Reader, control: bytes) -> _Picture:
     check_bounds(width, height)
     flags = reader.take(1)[0]
     colours = _read_colours(reader, flags)
-    pixels = b"".join([reader.take(1), *_read_blocks(reader), b"\0"])
-    return _Picture(control, x, y, width, height, flags, colours, pixels)
+    first = reader.pass_over(1)
+    while length := reader.take(1)[0]:
+        reader.pass_over(length)
+    return _Picture(control, x, y, width, height, flags, colours, reader.passed_since(first))
 
 
 def _read_colours(reader: Reader, flags: int) -> bytes:
@@ -108,25 +110,21 @@ def _read_colours(reader: Reader, flags: int) -> bytes:
 
 
 def _read_blocks(reader: Reader) -> Iterator[bytes]:
-    """Yield blocks with their length in front, up to and without the empty one."""
-    while (length := reader.take(1)) != b"\0":
-        yield length + reader.take(length[0])
+    """Yield blocks up to and without the empty one."""
+    while length := reader.take(1)[0]:
+        yield reader.take(length)
 
 
 def _frame(picture: _Picture, screen: _Screen) -> Frame:
     colours = picture.colours or screen.colours
     shared = (picture.flags if picture.colours else screen.flags) & (_HAS_COLOURS | _COLOURS_SIZE)
     size = _pair(picture.width, picture.height)
-    data = [b"GIF89a", size, bytes([shared, 0, 0]), colours]
-    data += [_PICTURE, _pair(0, 0), size, bytes([picture.flags & _INTERLACED]), picture.pixels]
+    head = [b"GIF89a", size, bytes([shared, 0, 0]), colours]
+    head += [_PICTURE, _pair(0, 0), size, bytes([picture.flags & _INTERLACED])]
+    pieces: list[Piece] = [b"".join(head), picture.pixels, _TRAILER]
     own = picture.flags & (_HAS_COLOURS | _COLOURS_SIZE) if picture.colours else 0
     place = [picture.control, _PICTURE, _pair(picture.x, picture.y), size, bytes([own])]
-    return Frame(
-        picture.width,
-        picture.height,
-        b"".join([*data, _TRAILER]),
-        b"".join([*place, picture.colours]),
-    )
+    return Frame(picture.width, picture.height, pieces, b"".join([*place, picture.colours]))
 
 
 def _pair(first: int, second: int) -> bytes:

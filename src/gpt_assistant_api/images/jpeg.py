@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from gpt_assistant_api.images.bounds import MAX_PROFILE_BYTES, MAX_SCANS, check_bounds, corrupt
-from gpt_assistant_api.images.parts import Frame, Parts, Reader
+from gpt_assistant_api.images.parts import Frame, Parts, Piece, Reader, Span
 
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
@@ -14,10 +14,10 @@ _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
-def take_apart(data: bytes) -> Parts:
+def take_apart(data: Span) -> Parts:
     """Return the picture without its metadata; what follows it, even pictures, is left out."""
     reader = Reader(data)
-    kept = [reader.take(2)]
+    kept: list[Piece] = [reader.take(2)]
     size = (0, 0)
     scans = 0
     exif = b""
@@ -39,9 +39,9 @@ def take_apart(data: bytes) -> Parts:
             scans += 1
             if scans > MAX_SCANS:
                 raise corrupt(f"has more than {MAX_SCANS} scans")
-            kept.append(reader.take_until(_MARKER_AFTER_SCAN))
+            kept.append(reader.pass_until(_MARKER_AFTER_SCAN))
     kept.append(bytes([0xFF, _EOI]))
-    return Parts(*size, [Frame(*size, b"".join(kept))], exif=exif, profile=_joined(profile))
+    return Parts(*size, [Frame(*size, kept)], exif=exif, profile=_joined(profile))
 
 
 def put_together(parts: Parts, stills: Sequence[bytes]) -> bytes:
@@ -50,7 +50,7 @@ def put_together(parts: Parts, stills: Sequence[bytes]) -> bytes:
 
 
 def _next_marker(reader: Reader) -> int:
-    reader.take_until(_MARKER)
+    reader.pass_until(_MARKER)
     return reader.take(2)[1]
 
 

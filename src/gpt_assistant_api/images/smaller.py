@@ -1,5 +1,8 @@
 """Smaller forms of a stored image: what people look at in lists, and what models look at."""
 
+import io
+from typing import Any
+
 from PIL import Image
 
 from gpt_assistant_api.domain.files import THUMBNAIL_SIZES
@@ -18,24 +21,28 @@ def thumbnail(data: bytes, size: int) -> tuple[bytes, str]:
     """Return the first frame within `size` pixels, and its content type; blocks."""
     if size not in THUMBNAIL_SIZES:
         raise ValueError(f"{size} is not one of THUMBNAIL_SIZES")
-    image = pixels.open_image(data, content_type_of(data))
+    image = pixels.open_image(io.BytesIO(data), content_type_of(data))
     small = _scaled(image, min(1, size / max(image.size)))
-    if small.mode == "RGBA":
-        return pixels.save(small, "image/webp", quality=80), "image/webp"
-    return pixels.save(small, "image/jpeg", quality=80), "image/jpeg"
+    return _saved(small, "image/webp" if small.mode == "RGBA" else "image/jpeg", quality=80)
 
 
 def for_model(data: bytes, content_type: str) -> tuple[bytes, str]:
     """Return the image as models take it, and its content type; as it is where it fits; blocks."""
-    image = pixels.open_image(data, content_type)
+    image = pixels.open_image(io.BytesIO(data), content_type)
     longest, shortest = max(image.size), min(image.size)
     scale = min(1, MODEL_LONGEST_SIDE / longest, MODEL_SHORTEST_SIDE / shortest)
     if scale == 1 and image.mode in _PLAIN_MODES and not getattr(image, "is_animated", False):
         return data, content_type
     scaled = _scaled(image, scale)
     if scaled.mode == "RGBA":
-        return pixels.save(scaled, "image/png"), "image/png"
-    return pixels.save(scaled, "image/jpeg", quality=85), "image/jpeg"
+        return _saved(scaled, "image/png")
+    return _saved(scaled, "image/jpeg", quality=85)
+
+
+def _saved(image: Image.Image, content_type: str, **options: Any) -> tuple[bytes, str]:
+    buffer = io.BytesIO()
+    pixels.save(image, buffer, content_type, **options)
+    return buffer.getvalue(), content_type
 
 
 def _scaled(image: Image.Image, scale: float) -> Image.Image:

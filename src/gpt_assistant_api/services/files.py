@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from gpt_assistant_api import db, images
 from gpt_assistant_api.archive import Member, zip_stream
@@ -21,10 +22,10 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Bytes that claim to be an image, and the name that the client gave them."""
+    """A file that claims to be an image, and the name that the client gave it."""
 
     filename: str | None
-    data: bytes
+    file: BinaryIO
 
 
 async def upload_file(
@@ -46,19 +47,20 @@ async def upload_file(
     if owner is not None and storage_bytes:
         async with database.read() as tx:  # a picture costs more to look at than to refuse
             await _check_room(tx, owner, 1, storage_bytes)
-    image = await images.accept_image(upload.data)
-    file = File(
-        file_id=new_id("file"),
-        user_id=owner,
-        filename=safe_filename(upload.filename, image.content_type),
-        content_type=image.content_type,
-        size_bytes=len(image.data),
-        width=image.width,
-        height=image.height,
-        sha256=image.sha256,
-        created_at=utc_now(),
-    )
-    await blobs.put(original_key(file.file_id), image.data)
+    image = await _accepted(upload)
+    with image.file:
+        file = File(
+            file_id=new_id("file"),
+            user_id=owner,
+            filename=safe_filename(upload.filename, image.content_type),
+            content_type=image.content_type,
+            size_bytes=image.size_bytes,
+            width=image.width,
+            height=image.height,
+            sha256=image.sha256,
+            created_at=utc_now(),
+        )
+        await blobs.put_file(original_key(file.file_id), image.file)
     try:
         async with database.write() as tx:
             if owner is not None:
@@ -72,6 +74,13 @@ async def upload_file(
         raise
     telemetry.file_accepted(file.size_bytes)
     return file
+
+
+async def _accepted(upload: Upload) -> images.AcceptedImage:
+    try:
+        return await images.accept_image(upload.file)
+    except OSError as error:  # where it is put aside there is no room
+        raise UnavailableError("Files cannot be taken now.", code="files_unavailable") from error
 
 
 async def _check_room(tx: db.Tx, user_id: str, more_bytes: int, storage_bytes: int) -> None:

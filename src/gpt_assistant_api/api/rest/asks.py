@@ -70,32 +70,32 @@ async def ask(
     the thread or by `/runs/{run_id}/events`.
     """
     runtime, actor = call.runtime, call.actor
-    read = await read_body(call, files=True)
-    body = read.of(AskIn)
-    user_id = actor.act_for(body.user_id)
-    await count_user(call, actor, user_id)
-    wanted = Ask(
-        user_id=user_id,
-        prompt=_prompt(body, runtime, has_file=bool(read.uploads)),
-        thread_id=_thread_id(body.thread_id),
-        file_ids=_file_ids(body, len(read.uploads)),
-        reply_to=body.reply_to,
-        if_busy=body.if_busy,
-        idempotency_key=_key(idempotency_key),
-        fingerprint=f"ask {read.fingerprint}",
-    )
-    with _held(call, user_id, stream=body.stream) as held:
-        asked = await asks.find_asked(runtime.database, actor, wanted)
-        if asked is None:
-            async with _stored(runtime, actor, user_id, read.uploads) as stored:
-                with_files = _with_files(wanted, stored)
-                asked = await asks.ask(
-                    runtime.database, runtime.engine, runtime.run_limits, actor, with_files
-                )
-                stored[:] = [file for file in stored if file not in asked.question.files]
-        return await _answer(
-            call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
+    with await read_body(call, files=True) as read:
+        body = read.of(AskIn)
+        user_id = actor.act_for(body.user_id)
+        await count_user(call, actor, user_id)
+        wanted = Ask(
+            user_id=user_id,
+            prompt=_prompt(body, runtime, has_file=bool(read.uploads)),
+            thread_id=_thread_id(body.thread_id),
+            file_ids=_file_ids(body, len(read.uploads)),
+            reply_to=body.reply_to,
+            if_busy=body.if_busy,
+            idempotency_key=_key(idempotency_key),
+            fingerprint=f"ask {await read.fingerprint()}",
         )
+        with _held(call, user_id, stream=body.stream) as held:
+            asked = await asks.find_asked(runtime.database, actor, wanted)
+            if asked is None:
+                async with _stored(runtime, actor, user_id, read.uploads) as stored:
+                    with_files = _with_files(wanted, stored)
+                    asked = await asks.ask(
+                        runtime.database, runtime.engine, runtime.run_limits, actor, with_files
+                    )
+                    stored[:] = [file for file in stored if file not in asked.question.files]
+            return await _answer(
+                call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
+            )
 
 
 @routes.post(
@@ -133,7 +133,7 @@ async def regenerate(
         new_prompt=new_prompt,
         if_busy=body.if_busy,
         idempotency_key=_key(idempotency_key),
-        fingerprint=f"regenerate {read.fingerprint}",
+        fingerprint=f"regenerate {await read.fingerprint()}",
     )
     with _held(call, user_id, stream=body.stream) as held:
         asked = await asks.regenerate(
@@ -225,8 +225,8 @@ async def _stored(
     stored: list[File] = []
     try:
         for upload in uploads:
-            stored.append(  # noqa: PERF401 - what is stored must be known when the next one fails
-                await files.upload_file(
+            with upload.file:  # the answer may take minutes
+                file = await files.upload_file(
                     runtime.database,
                     runtime.blobs,
                     actor,
@@ -235,7 +235,7 @@ async def _stored(
                     runtime.telemetry,
                     storage_bytes=runtime.run_limits.storage_bytes,
                 )
-            )
+            stored.append(file)
         yield stored
     finally:
         if stored:

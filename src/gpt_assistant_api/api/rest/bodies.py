@@ -1,16 +1,23 @@
 """What callers send: one set of names, as JSON, as a multipart or as a urlencoded form."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, Literal, Self, TypeVar
 
 import orjson
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gpt_assistant_api.api.rest.forms import MAX_FIELDS, MULTIPART, URLENCODED, Part, read_form
 from gpt_assistant_api.domain.asks import MAX_FILES
-from gpt_assistant_api.domain.errors import InvalidError, MalformedError, UnsupportedMediaError
+from gpt_assistant_api.domain.errors import (
+    InvalidError,
+    MalformedError,
+    Refusal,
+    UnsupportedMediaError,
+)
 from gpt_assistant_api.domain.runs import IfBusy
 from gpt_assistant_api.domain.text import MAX_TITLE_CHARACTERS
 from gpt_assistant_api.services.files import Upload
@@ -20,6 +27,7 @@ _FORMS = {MULTIPART, URLENCODED}
 _JSON = "application/json"
 _LISTS: Final = {"file_ids"}
 _FILE_PARTS: Final = {"file", "files"}
+_PIECE_BYTES: Final = 256 * 1024
 
 Format = Literal["markdown", "html"]
 
@@ -103,12 +111,25 @@ Body = TypeVar("Body", bound=BodyIn)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A body as read: its fields by name, its file parts, and a fingerprint of it all."""
+    """A body as read: its fields by name, and its file parts while the block lasts."""
 
     fields: dict[str, Any]
     uploads: tuple[Upload, ...]
-    fingerprint: str
     from_form: bool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _close(self.uploads)
+
+    async def fingerprint(self) -> str:
+        """Return what tells this body from any other."""
+        digest = hashlib.sha256()
+        for upload in self.uploads:
+            digest.update(b"file" + await run_in_threadpool(_digest_of, upload.file))
+        digest.update(orjson.dumps(self.fields, option=orjson.OPT_SORT_KEYS))
+        return digest.hexdigest()
 
     def of(self, shape: type[Body]) -> Body:
         """Return the fields in a shape, or raise InvalidError naming what does not fit."""
@@ -138,7 +159,12 @@ async def read_body(request: Request, *, json: bool = True, files: bool = False)
     if json and media_type == _JSON:
         return _of_json(await request.body())
     if media_type in _FORMS:
-        return _of_form(await read_form(request, media_type), files=files)
+        parts = await read_form(request, media_type)
+        try:
+            return _of_form(parts, files=files)
+        except Refusal:
+            _close(value for _, value in parts if isinstance(value, Upload))
+            raise
     accepted = sorted({_JSON, *_FORMS} if json else _FORMS)
     raise UnsupportedMediaError(
         f"The Content-Type must be one of: {', '.join(accepted)}.", code="media_type_unsupported"
@@ -148,20 +174,19 @@ async def read_body(request: Request, *, json: bool = True, files: bool = False)
 def _of_json(body: bytes) -> Read:
     try:
         fields = orjson.loads(body)
-        canonical = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        orjson.dumps(fields)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
         raise MalformedError("The body is not valid JSON.", code="body_malformed") from None
     if not isinstance(fields, dict):
         raise MalformedError("The body must be a JSON object.", code="body_malformed")
     if len(fields) > MAX_FIELDS:  # each unknown one would be an error of its own
         raise MalformedError("The body has too many fields.", code="body_malformed")
-    return Read(fields, (), hashlib.sha256(canonical).hexdigest(), from_form=False)
+    return Read(fields, (), from_form=False)
 
 
 def _of_form(parts: list[Part], *, files: bool) -> Read:
     fields: dict[str, Any] = {}
     uploads: list[Upload] = []
-    digest = hashlib.sha256()
     for name, value in parts:
         if isinstance(value, Upload):
             if not files:
@@ -169,15 +194,26 @@ def _of_form(parts: list[Part], *, files: bool) -> Read:
             if name not in _FILE_PARTS:
                 raise _wrong(name, "is not a file field; send files as `file`")
             uploads.append(value)
-            digest.update(b"file" + hashlib.sha256(value.data).digest())
         elif name in _LISTS:
             fields.setdefault(name, []).extend(part for part in value.split(",") if part)
         elif name in fields:
             raise _wrong(name, "is given twice")
         elif value != "":
             fields[name] = value
-    digest.update(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
-    return Read(fields, tuple(uploads), digest.hexdigest(), from_form=True)
+    return Read(fields, tuple(uploads), from_form=True)
+
+
+def _close(uploads: Iterable[Upload]) -> None:
+    for upload in uploads:
+        upload.file.close()
+
+
+def _digest_of(file: BinaryIO) -> bytes:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    return digest.digest()
 
 
 def _wrong(name: str, reason: str) -> InvalidError:

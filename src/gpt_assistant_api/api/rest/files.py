@@ -45,15 +45,20 @@ async def upload_file(call: Call) -> FileOut:
     out: the first ask that names the file makes it that user's.
     """
     runtime, actor = call.runtime, call.actor
-    read = await read_body(call, json=False, files=True)
-    body = read.of(UploadIn)
-    if len(read.uploads) != 1:
-        raise invalid_field("file", "is needed, exactly once")
-    await count_user(call, actor, body.user_id)
-    file = await files.upload_file(
-        runtime.database, runtime.blobs, actor, body.user_id, read.uploads[0], runtime.telemetry,
-        storage_bytes=runtime.run_limits.storage_bytes,
-    )  # fmt: skip
+    with await read_body(call, json=False, files=True) as read:
+        body = read.of(UploadIn)
+        if len(read.uploads) != 1:
+            raise invalid_field("file", "is needed, exactly once")
+        await count_user(call, actor, body.user_id)
+        file = await files.upload_file(
+            runtime.database,
+            runtime.blobs,
+            actor,
+            body.user_id,
+            read.uploads[0],
+            runtime.telemetry,
+            storage_bytes=runtime.run_limits.storage_bytes,
+        )
     return FileOut.of(file, call.links)
 
 

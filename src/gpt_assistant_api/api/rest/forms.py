@@ -12,7 +12,11 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from gpt_assistant_api.domain.asks import MAX_FILES
-from gpt_assistant_api.domain.errors import MalformedError, UnsupportedMediaError
+from gpt_assistant_api.domain.errors import (
+    MalformedError,
+    UnavailableError,
+    UnsupportedMediaError,
+)
 from gpt_assistant_api.domain.text import MAX_PROMPT_CHARACTERS
 from gpt_assistant_api.services.files import Upload
 
@@ -27,10 +31,12 @@ Part = tuple[str, str | Upload]
 
 
 async def read_form(request: Request, media_type: str) -> list[Part]:
-    """Return the names and values of a form's parts, in their order and files read whole.
+    """Return the names and values of a form's parts, in their order.
 
-    Raises MalformedError for what is no form, is no UTF-8 or has too much of something, and
-    UnsupportedMediaError for a form that says that it has another encoding.
+    Files are put aside on the disk beyond 1 MiB; they are for the caller to close.
+    Raises MalformedError for what is no form, is no UTF-8 or has too much of something,
+    UnsupportedMediaError for a form that says that it has another encoding, and UnavailableError
+    where nothing can be put aside.
     """
     try:
         content_type = _content_type_in_latin_1(request)
@@ -42,6 +48,8 @@ async def read_form(request: Request, media_type: str) -> list[Part]:
             "The form cannot be read, is not UTF-8, or has too many or too large parts.",
             code="body_malformed",
         ) from None
+    except OSError as error:
+        raise UnavailableError("Files cannot be taken now.", code="files_unavailable") from error
 
 
 def _content_type_in_latin_1(request: Request) -> str:
@@ -75,18 +83,19 @@ async def _multipart(request: Request, content_type: str) -> list[Part]:
     )
     form = await parser.parse()
     try:
-        return [(_text(name), await _value(value)) for name, value in form.multi_items()]
-    finally:
+        return [(_text(name), _value(value)) for name, value in form.multi_items()]
+    except BaseException:
         await form.close()
+        raise
 
 
-async def _value(value: str | UploadFile) -> str | Upload:
+def _value(value: str | UploadFile) -> str | Upload:
     if isinstance(value, str):
         return _text(value)
     name = value.filename
     # Of the name, whatever can be read is good enough.
     name = name and name.encode("latin-1").decode(errors="replace")
-    return Upload(name, await value.read())
+    return Upload(name, value.file)
 
 
 def _text(latin_1: str) -> str:
