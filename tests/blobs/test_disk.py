@@ -102,3 +102,26 @@ def test_a_wrong_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="FILES_URL") as refusal:
         open_blobs(url)
     assert "secret" not in str(refusal.value)
+
+
+async def test_what_the_system_does_not_hold_in_memory_is_read_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def from_the_disk(*_: object) -> int:
+        raise BlockingIOError
+
+    blobs, key, data = open_blobs(tmp_path.as_uri()), original_key(new_id("file")), bytes(600_000)
+    await blobs.put(key, data)
+    monkeypatch.setattr(os, "preadv", from_the_disk)
+    assert b"".join([piece async for piece in blobs.stream(key, 5, 600_000)]) == data[5:]
+    monkeypatch.delattr(os, "RWF_NOWAIT", raising=False)
+    assert b"".join([piece async for piece in blobs.stream(key, 5, 600_000)]) == data[5:]
+
+
+async def test_what_is_deleted_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    blobs, key, data = open_blobs(tmp_path.as_uri()), original_key(new_id("file")), bytes(600_000)
+    await blobs.put(key, data)
+    pieces = blobs.stream(key, 0, len(data))
+    first = await anext(pieces)
+    await blobs.delete([key])
+    assert first + b"".join([piece async for piece in pieces]) == data

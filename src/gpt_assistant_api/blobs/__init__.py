@@ -5,8 +5,8 @@ and deleted after it, so what a crash leaves behind is at most bytes without a r
 """
 
 import io
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from gpt_assistant_api.blobs.keys import (
     original_key,
     thumbnail_key,
 )
+from gpt_assistant_api.blobs.local import read_pieces
 from gpt_assistant_api.blobs.stores import Store, explained, open_store
 from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
 from gpt_assistant_api.domain.ids import new_id
@@ -83,17 +84,31 @@ class Blobs:
     async def stream(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` up to and without `end`, in pieces of PIECE_BYTES.
 
-        Each piece is a request of its own: a slow reader holds neither a connection nor a file.
-        Raises NotFoundError at the first piece, or later when the blob is deleted meanwhile.
+        From a store each piece is a request of its own: a slow reader holds no connection. Raises
+        NotFoundError at the first piece, or later when the blob is deleted meanwhile.
         """
-        for position in range(start, end, PIECE_BYTES):
-            piece_end = min(position + PIECE_BYTES, end)
-            with _reading(key):
-                piece = await obstore.get_range_async(
-                    self._store, key, start=position, end=piece_end
-                )
-            if len(piece) != piece_end - position:
-                raise _unavailable()
+        places = [
+            (position, min(position + PIECE_BYTES, end))
+            for position in range(start, end, PIECE_BYTES)
+        ]
+        async with aclosing(self._pieces(key, places)) as pieces:
+            for piece_start, piece_end in places:
+                with _reading(key):
+                    piece = await anext(pieces)
+                if len(piece) != piece_end - piece_start:
+                    raise _unavailable()
+                yield piece
+
+    def _pieces(self, key: str, places: Sequence[tuple[int, int]]) -> AsyncGenerator[bytes, None]:
+        if self._folder is not None:
+            return read_pieces(self._folder / key, places)
+        return self._ranges(key, places)
+
+    async def _ranges(
+        self, key: str, places: Sequence[tuple[int, int]]
+    ) -> AsyncGenerator[bytes, None]:
+        for start, end in places:
+            piece = await obstore.get_range_async(self._store, key, start=start, end=end)
             yield piece.to_bytes()
 
     async def size(self, key: str) -> int | None:
