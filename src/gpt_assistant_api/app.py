@@ -88,7 +88,7 @@ def create_app(settings: Settings, *, processes: int = 1) -> ASGIApp:
                 *("RateLimit", "RateLimit-Policy"),
             ],
         )
-    return RequestContext(SecurityHeaders(app))
+    return RequestContext(SecurityHeaders(app), telemetry.metrics.requests)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from gpt_assistant_api.api.guard import (
     is_loopback_host,
 )
 from gpt_assistant_api.domain.errors import Refusal
+from gpt_assistant_api.telemetry import SILENT
 
 Headers = list[tuple[str, str]]
 
@@ -101,7 +102,7 @@ def open_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with served(RequestContext(SecurityHeaders(make_app()))) as port:
+    with served(RequestContext(SecurityHeaders(make_app()), SILENT.metrics.requests)) as port:
         yield port
 
 
@@ -431,7 +432,7 @@ async def test_each_request_is_logged_once_by_its_route_and_never_by_its_path() 
     ]
     with (
         capture_logs([structlog.contextvars.merge_contextvars]) as logs,
-        served(RequestContext(make_app())) as port,
+        served(RequestContext(make_app(), SILENT.metrics.requests)) as port,
     ):
         answers = [
             await ask(port, [*LOCAL, ("Cookie", "secret"), ("X-Request-Id", f"r{n}")], request)
@@ -463,11 +464,11 @@ async def test_requests_at_the_same_time_keep_their_own_ids_and_leave_none_behin
 
     def make_scope(name: str) -> Scope:
         headers = [(b"x-request-id", name.encode())]
-        kind = {"type": "http", "method": "GET", "state": lifespan_state}
-        return {**kind, "path": name, "headers": headers}
+        kind = {"type": "http", "method": "GET", "scheme": "http", "http_version": "1.1"}
+        return {**kind, "path": name, "headers": headers, "state": lifespan_state}
 
     nothing: Any = None
-    named = RequestContext(app)
+    named = RequestContext(app, SILENT.metrics.requests)
     await asyncio.gather(*(named(make_scope(name), nothing, nothing) for name in "abc"))
     states = {name: {"shared": True, "request_id": name, "headers": {}} for name in "abc"}
     assert seen == {name: (states[name], name) for name in "abc"}

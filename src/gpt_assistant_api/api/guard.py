@@ -14,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpt_assistant_api.domain.errors import ForbiddenError, Refusal
+from gpt_assistant_api.telemetry.requests import RequestFigures
 
 Refuse = Callable[[Scope, Receive, Send, Refusal], Awaitable[None]]
 
@@ -137,7 +138,7 @@ class SecurityHeaders:
 
 
 class RequestContext:
-    """Names each request, in its state, its log lines and its response, and logs its end.
+    """Names each request, in its state, its log lines and its response, and tells of its end.
 
     What is put into `headers` of its state goes out with its response, whoever makes that. An id
     from outside is taken over if it cannot hurt a log. The line has the route that was matched:
@@ -145,8 +146,9 @@ class RequestContext:
     the request still has its name.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, figures: RequestFigures) -> None:
         self._app = app
+        self._figures = figures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -160,30 +162,37 @@ class RequestContext:
         state = {**scope.get("state", {}), "request_id": request_id, "headers": told}
         scope = {**scope, "state": state}
         status: int | None = None
+        complete = False
+        crash: Exception | None = None
 
         async def send_named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 more = [(name.lower().encode(), text.encode()) for name, text in told.items()]
                 message = {**message, "headers": [*message.get("headers", ()), header, *more]}
             await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         started = time.perf_counter()
+        self._figures.began(scope)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_named)
-            except Exception:
+            except Exception as error:
+                crash = error
                 log.exception("request crashed")
                 if status is None:  # nobody has answered: the server does
                     raise
             finally:
+                seconds = time.perf_counter() - started
+                self._figures.ended(scope, seconds, status, crash, complete=complete)
                 log.info(
                     "request",
                     method=scope["method"],
                     path=getattr(scope.get("route"), "path", None),
                     status=status,
-                    seconds=round(time.perf_counter() - started, 6),
+                    seconds=round(seconds, 6),
                 )
 
 
@@ -201,6 +210,7 @@ def _grouped(scope: Scope) -> dict[bytes, list[bytes]]:
     return headers
 
 
+@lru_cache(maxsize=256)
 def _is_loopback_address(host: str) -> bool:
     try:
         address = ip_address(host)

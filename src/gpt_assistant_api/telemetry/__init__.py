@@ -56,7 +56,7 @@ class Telemetry:
     def of_requests(self) -> dict[str, Any]:
         """Return what FastAPI takes as its `telemetry`."""
         return {
-            "meter_provider": self.metrics.http_provider(),
+            "metrics": False,  # RequestFigures has them
             "tracing": self._tracing is not None,
             "tracer_provider": self._tracing.provider if self._tracing else None,
             "logs": False,

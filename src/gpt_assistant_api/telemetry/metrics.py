@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import get_args
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -27,6 +25,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.runs import EndStatus
+from gpt_assistant_api.telemetry.requests import RequestFigures
 from gpt_assistant_api.telemetry.tracing import own_resource
 
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -110,6 +109,7 @@ class Metrics:
             "Bytes of the files that were accepted, as they are stored.",
             registry=registry,
         )
+        self.requests = RequestFigures(registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -122,16 +122,14 @@ class Metrics:
         for direction in ("input", "output"):
             self.tokens.labels(direction)
 
-    def http_provider(self) -> MeterProvider:
-        """Return what FastAPI's own figures of requests go to, to appear among these."""
-        reader = PrometheusMetricReader(registry=self.registry)
-        return MeterProvider(metric_readers=[reader], resource=own_resource())
-
     def about_process(self) -> None:
-        """Add what the operating system knows of this process, and which version it is."""
+        """Add what the operating system knows of this process, and who it is."""
         ProcessCollector(registry=self.registry)
         about = Info("gpt_assistant_build", "The version of the program.", registry=self.registry)
         about.info({"version": version("gpt-assistant-api")})
+        target = Info("target", "Target metadata", registry=self.registry)
+        named = own_resource().attributes.items()
+        target.info({name.replace(".", "_"): str(value) for name, value in named})
 
     def read_from(self, readings: Readings) -> None:
         """Have the figures looked at from now on; needs the running loop."""
