@@ -1,18 +1,22 @@
 """Clients that send what no client should are refused, and cost nobody else anything."""
 
 import asyncio
-import os
 import random
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import httpx2
+from tests.model_server import ModelServerSimulation
 from tests.processes import server_process
+
+from promises.crowd import settings_for
+from promises.meters import MEGABYTE, cpu_seconds, memory_bytes
 
 _HEAD = "POST /ask HTTP/1.1\r\nHost: localhost:{port}\r\n"
 _JSON = "Content-Type: application/json\r\n"
 _DEEP = 100_000
-_MEGABYTE = 1_000_000
+_MILLION = 1_000_000
 
 BODIES: dict[str, str | bytes] = {
     "deep arrays": "[" * _DEEP + "]" * _DEEP,
@@ -31,7 +35,7 @@ BODIES: dict[str, str | bytes] = {
     "null fields": '{"user_id": null, "prompt": null}',
     "many ids": '{"user_id": "ada", "prompt": "x", "file_ids": [' + "1," * _DEEP + "1]}",
     "an unknown field": '{"user_id": "ada", "prompt": "x", "role": "system"}',
-    "an endless prompt": '{"user_id": "ada", "prompt": "' + "x" * _MEGABYTE + '"}',
+    "an endless prompt": '{"user_id": "ada", "prompt": "' + "x" * _MILLION + '"}',
     "many fields": "{" + ",".join(f'"{number}": 1' for number in range(_DEEP)) + "}",
 }
 FRAMINGS = {
@@ -55,7 +59,7 @@ FRAMINGS = {
     "a folded header": "X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "NUL in a header": "X: a\0b\r\nContent-Length: 0\r\n\r\n",
     "CR in a header": "X: a\rb\r\nContent-Length: 0\r\n\r\n",
-    "an endless header": f"X: {'x' * _MEGABYTE}\r\n\r\n",
+    "an endless header": f"X: {'x' * _MILLION}\r\n\r\n",
     "endless headers": "X: x\r\n" * _DEEP + "\r\n",
 }
 
@@ -73,20 +77,55 @@ async def test_what_no_client_should_send_is_refused(tmp_path: Path) -> None:
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
             warm = await client.post("/ask", json={"user_id": "ada", "prompt": "Hello?"})
             assert warm.status_code == 200
-        before, wrong = _memory_of(server.pid), []
+        before, wrong, costs = memory_bytes(server.pid), [], []
         for name, data in sent.items():
+            cpu = cpu_seconds(server.pid)
             status = await _status_of(url, data)
+            costs.append(cpu_seconds(server.pid) - cpu)
             # A connection that is closed while one still sends may take its answer with it.
             if not (400 <= status < 500 or (status == 0 and "endless" in name)):
                 wrong.append(f"{name}: {status}")
-        grown = _memory_of(server.pid) - before
+        grown = memory_bytes(server.pid) - before
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
             threads = (await client.get("/threads/ada")).json()["threads"]
         assert "Traceback" not in server.log.read_text()
-    print({"requests": len(sent), "MB grown": grown // _MEGABYTE})  # noqa: T201
+    most = round(max(costs) * 1_000)
+    print({"requests": len(sent), "MB grown": grown // MEGABYTE, "ms of CPU": most})  # noqa: T201
     assert wrong == []
     assert len(threads) == 1
-    assert grown < 50 * _MEGABYTE
+    assert grown < 50 * MEGABYTE
+
+
+async def test_who_may_do_what_is_decided_by_the_route_and_by_nothing_that_only_looks_like_it(
+    tmp_path: Path, upstream: ModelServerSimulation
+) -> None:
+    public, wanted = "/healthz", "/threads/ada"
+    targets = [
+        wanted, f"http://localhost{wanted}", f"http://localhost{public}/..{wanted}", f"/{wanted}",
+        f"{public}/..{wanted}", f"{public}/%2e%2e{wanted}", f"{public}%2f..{wanted}", f"/.{wanted}",
+        f"{wanted}/", f"{wanted};{public}", f"{wanted}?{public}", f"{wanted}%3f{public}",
+        f"{wanted}%00{public}", f"{wanted}#{public}", "/threads%2fada", "/THREADS/ada",
+        "\\threads/ada", f"/assets/..{wanted}", f"/assets/%2e%2e{wanted}", f"/docs/..{wanted}", "*",
+    ]  # fmt: skip
+    hosts = [
+        "localhost",
+        f"localhost{public}",
+        f"localhost/{public}?",
+        "x@localhost",
+        "",
+        "healthz",
+    ]
+    forwarded = f"X-Forwarded-Host: localhost{public}\r\nX-Original-URL: {public}\r\n"
+    heads = [
+        f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n"
+        for target, host, more in product(targets, hosts, ["", forwarded])
+    ]
+    with server_process(tmp_path, **settings_for(upstream)) as server:
+        await server.start()
+        url = httpx2.URL(server.url)
+        answered = {head: await _status_of(url, head.encode()) for head in heads}
+    print({"requests": len(heads)})  # noqa: T201
+    assert {head: status for head, status in answered.items() if not 400 <= status < 500} == {}
 
 
 async def _status_of(url: httpx2.URL, data: bytes) -> int:
@@ -100,11 +139,6 @@ async def _status_of(url: httpx2.URL, data: bytes) -> int:
         answer = await asyncio.wait_for(reader.read(65_536), 30)
     writer.close()
     return int(answer.split()[1]) if answer.startswith(b"HTTP/1.1 ") else 0
-
-
-def _memory_of(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_slow_senders_keep_nobody_waiting_and_are_given_up(

@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import dataclasses
-import os
 import random
 import sqlite3
 import statistics
@@ -19,8 +18,7 @@ from promises.audit import audit_stored
 from promises.crowd import settings_for, talking
 from promises.ledger import Ledger
 from promises.markers import Model
-
-_MEGABYTE = 2**20
+from promises.meters import MEGABYTE, memory_bytes, open_descriptors
 
 
 async def test_load_leaves_memory_and_descriptors_as_they_were(
@@ -31,17 +29,16 @@ async def test_load_leaves_memory_and_descriptors_as_they_were(
     samples: list[tuple[float, float]] = []
     with server_process(tmp_path, **settings_for(upstream)) as server:
         await server.start()
-        process = Path(f"/proc/{server.pid}")
-        descriptors = _descriptors_of(process)
+        descriptors = open_descriptors(server.pid)
         async with talking([server.url], chance, 4) as crowd:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 await asyncio.sleep(seconds / 60)
-                samples.append((time.monotonic() / 3_600, _memory_of(process)))
+                samples.append((time.monotonic() / 3_600, memory_bytes(server.pid) / MEGABYTE))
                 upstream.requests.clear()
             await crowd.finish()
             async with asyncio.timeout(60):
-                while (left := _descriptors_of(process)) > descriptors + 8:  # noqa: ASYNC110
+                while (left := open_descriptors(server.pid)) > descriptors + 8:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
     half = samples[len(samples) // 2 :]
     slope = statistics.linear_regression(*zip(*half, strict=True)).slope
@@ -55,15 +52,6 @@ async def test_load_leaves_memory_and_descriptors_as_they_were(
     assert crowd.ledger.wrong == []
     if full:
         assert slope <= 1
-
-
-def _memory_of(process: Path) -> float:
-    pages = int((process / "statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / _MEGABYTE
-
-
-def _descriptors_of(process: Path) -> int:
-    return len(list((process / "fd").iterdir()))
 
 
 async def test_backups_that_are_made_under_load_hold_all_that_was_acknowledged(

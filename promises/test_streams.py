@@ -113,6 +113,41 @@ async def test_a_reader_who_reads_nothing_costs_only_itself_and_the_answer_is_st
         assert answer["status"] in {"completed", "incomplete"}  # the latter beyond the longest
 
 
+async def test_streams_that_wait_hear_that_they_are_not_forgotten_and_keep_nothing_from_others(
+    tmp_path: Path, new_postgres_url: str, upstream: ModelServerSimulation, full: bool
+) -> None:
+    count = 200 if full else 40
+    upstream.script(*[Answer(text="First. Second.", pieces=7, pause_after=1)] * count)
+    settings = {
+        "OPENAI_BASE_URL": upstream.url, "MODEL": "sim", "DATABASE_URL": new_postgres_url,
+        "DATABASE_CONNECTIONS": "2",
+    }  # fmt: skip
+    with server_process(tmp_path, **settings) as server:
+        await server.start()
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+            streams = [asyncio.ensure_future(_hear(client)) for _ in range(count)]
+            await upstream.wait_for_request(count)
+            other = await client.post("/ask", json={"user_id": "bob", "prompt": "And?"})
+            assert other.json()["run"]["status"] == "completed"
+            listed = await asyncio.gather(*(client.get("/threads/ada") for _ in range(20)))
+            assert {response.status_code for response in listed} == {200}
+            comments = await asyncio.gather(*(asyncio.wait_for(one, 60) for one in streams))
+    print({"streams": count, "connections": 2, "comments": sum(comments)})  # noqa: T201
+    assert all(comments)
+
+
+async def _hear(client: httpx2.AsyncClient) -> int:
+    """Ask for a stream of an answer that is held, and return once it says that it still lives."""
+    body = {"user_id": "ada", "prompt": "Go on.", "stream": True}
+    async with client.stream("POST", "/ask", json=body) as response:
+        assert response.status_code == 200
+        async for line in response.aiter_lines():
+            if line.startswith(":"):
+                return 1
+    return 0
+
+
 async def test_sigterm_under_load_loses_nothing(
     process: ServerProcess, upstream: ModelServerSimulation, full: bool
 ) -> None:

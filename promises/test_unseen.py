@@ -7,7 +7,6 @@ one disturbs the other, and what the server does by itself meanwhile is in both.
 
 import random
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.model_server import Answer, ModelServerSimulation
 from tests.processes import ServerProcess, server_process
 
 from promises.crowd import settings_for, token_of
+from promises.meters import cpu_seconds, traffic
 
 WORK = ("CPU", "bytes", "calls")
 MOST = 1.1
@@ -176,10 +176,5 @@ class Meter:
         return {what: value - before[what] for what, value in self._read().items()}
 
     def _read(self) -> dict[str, float]:
-        lines = Path(f"/proc/{self._server.pid}/io").read_text().splitlines()
-        counts = {name: int(value) for name, value in (line.split(": ") for line in lines)}
-        return {
-            "CPU": time.clock_gettime_ns(~self._server.pid << 3 | 2),  # Linux: another process's
-            "bytes": counts["rchar"] + counts["wchar"],
-            "calls": counts["syscr"] + counts["syscw"],
-        }
+        size, calls = traffic(self._server.pid)
+        return {"CPU": cpu_seconds(self._server.pid), "bytes": size, "calls": calls}
