@@ -27,7 +27,7 @@ async def measure(url: str, runs: int, at_once: int) -> float:
 
     async with open_engine(url, name="benchmarks") as engine:
         engine.register(execute)
-        async with working(engine, concurrency=1_000, lease_seconds=12):
+        async with working(engine, concurrency=1_000):
             began = 0.0
             for number in range(-at_once, runs, at_once):  # the first ones are for warming up
                 if number == 0:

@@ -46,7 +46,6 @@ FUNCTIONS = (
     "engine.engine.Engine.cancel_run",
     "engine.engine.Engine.drop_run",
     "engine.engine.Engine.submit_run",
-    "engine.log.EventLog._flush",
     "engine.log.EventLog.publish",
     "engine.log.EventLog.release",
     "images.accept_image",

@@ -25,6 +25,7 @@ from gpt_assistant_api.api.guard import RequestContext, SecurityHeaders
 from gpt_assistant_api.blobs import Blobs, open_blobs
 from gpt_assistant_api.domain.asks import RunLimits
 from gpt_assistant_api.domain.errors import ConfigurationError, Refusal, UnavailableError
+from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.streams import OpenStreams
 from gpt_assistant_api.engine import complete, open_engine, working
 from gpt_assistant_api.limits import Limiter, open_limiter
@@ -33,6 +34,7 @@ from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.runtime import Links, Runtime
 from gpt_assistant_api.services import keys, upkeep
 from gpt_assistant_api.services.answers import Answering
+from gpt_assistant_api.services.workers import LOOKS, Worker
 from gpt_assistant_api.settings import Settings, load_settings
 from gpt_assistant_api.telemetry import Telemetry, open_telemetry
 from gpt_assistant_api.telemetry.listener import serving_metrics
@@ -110,6 +112,7 @@ async def open_runtime(
         engine = await stack.enter_async_context(
             open_engine(_redis_url(settings), on_end=telemetry.run_ended)
         )
+        worker = Worker(database, new_id("worker"), alone=engine.embedded)
         link_secret = _link_secret(settings)
         limiter = _limiter(settings, engine.redis_pool, link_secret)
         key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
@@ -125,6 +128,7 @@ async def open_runtime(
             model=await choose_model(model_server, settings.model),
             instructions=settings.instructions,
             history_tokens=settings.history_tokens,
+            worker_id=worker.worker_id,
             telemetry=telemetry,
         )
         runtime = Runtime(
@@ -144,12 +148,9 @@ async def open_runtime(
         )
         await stack.enter_async_context(_showing_metrics(runtime, settings, processes))
         engine.register(executor(answering))
-        await stack.enter_async_context(
-            working(
-                engine, concurrency=settings.run_concurrency, lease_seconds=settings.lease_seconds
-            )
-        )
-        await stack.enter_async_context(_upkeep(runtime))
+        await stack.enter_async_context(_being_there(worker))
+        await stack.enter_async_context(working(engine, concurrency=settings.run_concurrency))
+        await stack.enter_async_context(_upkeep(runtime, worker, settings.lease_seconds))
         yield runtime
 
 
@@ -229,13 +230,29 @@ def _run_limits(settings: Settings) -> RunLimits:
 
 
 @asynccontextmanager
-async def _upkeep(runtime: Runtime) -> AsyncGenerator[None, None]:
+async def _being_there(worker: Worker) -> AsyncGenerator[None, None]:
+    """Be one of those who execute runs, until they are handed over."""
+    await worker.begin()
+    try:
+        yield
+    finally:
+        with suppress(UnavailableError):  # the others find out
+            await worker.end()
+
+
+@asynccontextmanager
+async def _upkeep(
+    runtime: Runtime, worker: Worker, lease_seconds: float
+) -> AsyncGenerator[None, None]:
     """Take up what was interrupted, and go on looking after things now and then."""
     resumed = await upkeep.resume_runs(runtime.database, runtime.engine)
     if resumed:
         log.info("runs resumed", count=resumed)
     tasks = [
         asyncio.create_task(_repeat(_LOOK_FOR_RUNS_SECONDS, lambda: _look_for_runs(runtime))),
+        asyncio.create_task(
+            _repeat(lease_seconds / LOOKS, lambda: _look_after_workers(runtime, worker))
+        ),
         asyncio.create_task(
             _repeat(
                 _CLEAN_UP_SECONDS,
@@ -253,6 +270,11 @@ async def _upkeep(runtime: Runtime) -> AsyncGenerator[None, None]:
 
 async def _look_for_runs(runtime: Runtime) -> None:
     await upkeep.resume_runs(runtime.database, runtime.engine, older_than=_HAND_OVER_TIME)
+
+
+async def _look_after_workers(runtime: Runtime, worker: Worker) -> None:
+    if not runtime.engine.embedded and await worker.look():
+        await upkeep.resume_runs(runtime.database, runtime.engine)
 
 
 async def _repeat(seconds: float, action: Callable[[], Any]) -> None:

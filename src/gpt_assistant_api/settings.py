@@ -72,15 +72,15 @@ class Settings(BaseSettings):
     )
     redis_without_password: bool = Field(
         default=False,
-        description="Allow a Redis beyond this machine to have no password. Whoever can write "
-        "there can run code here.",
+        description="Allow a Redis beyond this machine to have no password. Whoever can reach it "
+        "can read and forge what users are shown.",
     )
     lease_seconds: float = Field(
         10,
         ge=1,
         le=600,
         description="For how long a worker that is not heard of keeps its runs; another takes them "
-        "up at most a third of that later.",
+        "up at most a fifth of that later.",
     )
     run_concurrency: int = Field(
         1_000, ge=1, description="How many runs one process executes at a time."

@@ -74,7 +74,7 @@ def test_there_and_back_again_every_row_is_as_it_was(
         ended = run(tmp_path, "copy", "--from", source, "--to", target)
         assert (ended.status, ended.err) == (0, "")
     original = rows(lived_in.database)
-    assert all(original.values())
+    assert all(found for table, found in original.items() if table != "workers")
     assert rows(back) == original
     with (
         sqlite3.connect(back) as connection,

@@ -32,7 +32,9 @@ async def test_a_run_counts_once_on_the_day_of_its_end_whatever_the_end(
         for number, days in enumerate((0, 0, 1)):
             run_id = f"run_{number}"
             await make_run(tx, run_id)
-            claimed = await runs.claim_run(tx, run_id, model="sim", started_at=NOON)
+            claimed = await runs.claim_run(
+                tx, run_id, worker_id="worker_1", model="sim", started_at=NOON
+            )
             assert claimed is not None
             for _ in range(2):
                 await runs.end_run(

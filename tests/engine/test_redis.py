@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from gpt_assistant_api.domain.errors import ConfigurationError
 from gpt_assistant_api.engine import complete, open_engine
+from gpt_assistant_api.engine.redis import connected
 from gpt_assistant_api.limits import open_limiter
 from tests.faults import FaultyLink, started
 from tests.fixtures.certificates import Certificates
@@ -61,7 +62,7 @@ async def test_tls_is_checked_against_its_authority(
 
 async def test_a_user_and_a_socket_are_named_by_the_url(redis_server: RedisServer) -> None:
     password = secrets.token_hex(8)
-    async with open_engine(redis_server.url) as engine, engine.events._store() as redis:
+    async with connected(redis_server.url) as redis:
         await redis.execute_command(
             "ACL", "SETUSER", "ada", "on", f">{password}", "~*", "&*", "+@all"
         )

@@ -33,7 +33,6 @@ PLACES = {
     "alembic": {"db.migrate", "db.migrations"},
     "anyio": {"blobs", "images", "tokens"},
     "asyncpg": {"db"},
-    "docket": {"engine"},
     "fastapi": _ABOVE_RUNTIME,
     "jwt": {"tokens"},
     "limits": {"limits"},

@@ -44,5 +44,5 @@ async def answering(
 ) -> AsyncIterator[Answering]:
     """What answering takes, over the simulated model server."""
     model_server = open_model_server("chat_completions", None, upstream.url, 20.0)
-    yield Answering(database, blobs, engine, model_server, "sim", "", 32_000)
+    yield Answering(database, blobs, engine, model_server, "sim", "", 32_000, "worker_1")
     await model_server.close()

@@ -90,7 +90,9 @@ async def test_an_attempt_that_was_overtaken_writes_and_tells_nothing(
     old = asyncio.ensure_future(answer_run(answering, run_id))
     await upstream.wait_for_request(1)
     async with answering.database.write() as tx:
-        assert await runs.claim_run(tx, run_id, model="sim", started_at=utc_now())
+        assert await runs.claim_run(
+            tx, run_id, worker_id="worker_1", model="sim", started_at=utc_now()
+        )
         assert not await runs.hold_attempt(tx, run_id, 1)
         assert await runs.hold_attempt(tx, run_id, 2)
     gate.release()
@@ -106,7 +108,9 @@ async def test_a_second_attempt_says_again_how_the_run_begins(
 ) -> None:
     question = await asked(answering, anybody)
     async with answering.database.write() as tx:
-        await runs.claim_run(tx, question.run.run_id, model="sim", started_at=utc_now())
+        await runs.claim_run(
+            tx, question.run.run_id, worker_id="worker_1", model="sim", started_at=utc_now()
+        )
     await answer_run(answering, question.run.run_id)
     names = [type(e).__name__ for e in await events_of(answering, anybody, question.run.run_id)]
     assert names[:3] == ["RunRestarted", "RunStarted", "MessageStarted"]

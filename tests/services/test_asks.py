@@ -79,7 +79,9 @@ async def test_the_tokens_of_a_key_are_those_of_all_its_users(
     for user_id in ("ada", "bob"):
         asked = await ask(database, engine, limits, Actor("key", "key_1"), Ask(user_id, "Hi"))
         async with database.write() as tx:
-            await runs.claim_run(tx, asked.run.run_id, model="sim", started_at=NOON)
+            await runs.claim_run(
+                tx, asked.run.run_id, worker_id="worker_1", model="sim", started_at=NOON
+            )
             await runs.end_run(
                 tx, asked.run.run_id, attempt=1, status="completed", ended_at=utc_now(),
                 usage=Usage(40, 40, 80),

@@ -17,7 +17,7 @@ from gpt_assistant_api.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "20261125_2200"
+HEAD: Final = "20261126_0200"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK_KEY: Final = 0x6770_7461  # any number that every init-db agrees on
 _MIGRATION_SECONDS: Final = 600

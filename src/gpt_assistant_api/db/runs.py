@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from gpt_assistant_api.db import messages, threads
 from gpt_assistant_api.db import usage as usages
 from gpt_assistant_api.db.database import Tx
+from gpt_assistant_api.db.workers import ALIVE
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import EndStatus, Run, RunError, Usage
 from gpt_assistant_api.domain.usage import Used
@@ -67,22 +68,37 @@ async def fetch_run(tx: Tx, run_id: str) -> Run | None:
     return _run(row) if row else None
 
 
-async def claim_run(tx: Tx, run_id: str, *, model: str, started_at: datetime) -> Run | None:
+async def claim_run(
+    tx: Tx, run_id: str, *, worker_id: str, model: str, started_at: datetime
+) -> Run | None:
     """Begin the next attempt at an unfinished run that is its thread's active one.
 
-    Returns None when there is nothing to do. The attempt in the answer fences every later write.
+    Returns None when there is nothing to do, or another worker that is there is doing it. The
+    attempt in the answer fences every later write.
     """
     row = await tx.fetch_one(
         "UPDATE runs SET attempt = attempt + 1, status = 'in_progress', model = :model,"
-        " started_at = COALESCE(started_at, :started_at)"
+        " started_at = COALESCE(started_at, :started_at), worker_id = :worker_id"
         " WHERE run_id = :run_id AND status IN ('queued', 'in_progress') AND EXISTS"
         " (SELECT 1 FROM threads WHERE threads.thread_id = runs.thread_id"
-        f" AND threads.active_run_id = runs.run_id) RETURNING {_COLUMNS}",
+        " AND threads.active_run_id = runs.run_id)"
+        f" AND (worker_id = :worker_id OR NOT {ALIVE.format(run='runs')}) RETURNING {_COLUMNS}",
         run_id=run_id,
+        worker_id=worker_id,
         model=model,
         started_at=started_at,
     )
     return _run(row) if row else None
+
+
+async def give_back_run(tx: Tx, run_id: str, attempt: int) -> None:
+    """Say that whoever executes this attempt no longer does, for any worker to begin the next."""
+    await tx.execute(
+        "UPDATE runs SET worker_id = NULL"
+        " WHERE run_id = :run_id AND attempt = :attempt AND status = 'in_progress'",
+        run_id=run_id,
+        attempt=attempt,
+    )
 
 
 async def hold_attempt(tx: Tx, run_id: str, attempt: int) -> bool:
@@ -209,11 +225,11 @@ async def hand_on_thread(tx: Tx, run: Run, at: datetime) -> str | None:
 
 
 async def fetch_unfinished(tx: Tx, *, created_before: datetime, limit: int) -> list[str]:
-    """Return the ids of active runs that should have a job: oldest first."""
+    """Return the ids of active runs that nobody executes, oldest first."""
     rows = await tx.fetch_all(
         "SELECT r.run_id, r.created_at FROM runs r JOIN threads t ON t.active_run_id = r.run_id"
         " AND t.thread_id = r.thread_id WHERE r.status IN ('queued', 'in_progress')"
-        " ORDER BY r.created_at LIMIT :limit",
+        f" AND NOT {ALIVE.format(run='r')} ORDER BY r.created_at LIMIT :limit",
         limit=limit,
     )
     # A condition on created_at would tempt SQLite away from the index of the unfinished.

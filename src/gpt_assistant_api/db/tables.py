@@ -138,6 +138,7 @@ runs = sa.Table(
     sa.Column("ended_at", Moment),
     sa.Column("key_id", sa.Text),
     sa.Column("traceparent", sa.Text),
+    sa.Column("worker_id", sa.Text),
     sa.CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')",
         name="status",
@@ -158,6 +159,13 @@ runs = sa.Table(
         sqlite_where=sa.text("status IN ('queued', 'in_progress')"),
         postgresql_where=sa.text("status IN ('queued', 'in_progress')"),
     ),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("beats", Number, nullable=False),
 )
 
 daily_usage = sa.Table(

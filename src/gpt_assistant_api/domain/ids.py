@@ -4,9 +4,9 @@ import re
 import secrets
 from typing import Literal
 
-Kind = Literal["thread", "file", "run", "key"]
+Kind = Literal["thread", "file", "run", "key", "worker"]
 
-_ID = re.compile(r"(thread|file|run|key)_[0-9a-f]{32}", re.ASCII)
+_ID = re.compile(r"(thread|file|run|key|worker)_[0-9a-f]{32}", re.ASCII)
 
 
 def new_id(kind: Kind) -> str:

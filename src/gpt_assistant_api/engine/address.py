@@ -33,7 +33,7 @@ _UNANSWERED_SECONDS: Final = 20
 def complete(url: str, *, concurrency: int, without_password: bool) -> str:
     """Return the URL that the library takes. Raises ConfigurationError, which never repeats it.
 
-    Whoever can write to that Redis runs code here, so beyond this machine it has a password.
+    Whoever can reach that Redis reads and forges answers, so beyond this machine it has a password.
     """
     if url.startswith(EMBEDDED):
         return url
@@ -51,17 +51,17 @@ def complete(url: str, *, concurrency: int, without_password: bool) -> str:
     is_here = scheme == "unix" or all(host.startswith(_LOOPBACK) for host in hosts.split(","))
     if not (has_password or is_here or without_password):
         raise ConfigurationError(
-            "REDIS_URL has no password, and whoever can write to that Redis can run code in this"
-            " program. Write redis://:password@host, or set REDIS_WITHOUT_PASSWORD=true where"
-            " nobody else can reach it."
+            "REDIS_URL has no password, and whoever can reach that Redis can read and forge what"
+            " users are shown. Write redis://:password@host, or set REDIS_WITHOUT_PASSWORD=true"
+            " where nobody else can reach it."
         )
     if "#" in rest or (login and not hosts and scheme != "unix"):
         raise ConfigurationError(
             "REDIS_URL cannot be read: in the user and the password, write / as %2F, # as %23,"
             " ? as %3F and @ as %40."
         )
-    # Each run may want one at the same moment, and so may whoever asks, watches or is counted. The
-    # client raises when they run out, and keeps only those that were needed at once.
+    # Whoever asks, watches or is counted may want one at the same moment. The client raises when
+    # they run out, and keeps only those that were needed at once.
     added = _ADDED | {"max_connections": str(2 * concurrency + 200)}
     return f"{_SCHEMES[scheme]}://{place}?{urlencode(added | options)}"
 

@@ -19,15 +19,10 @@ class LoggedEvent:
 
 @dataclass(slots=True)
 class Channel:
-    """The events of a run in order.
-
-    `published_here`: this process executes the run. `unwritten` counts the events that the engine's
-    stream does not have yet.
-    """
+    """The events of a run in order. `published_here`: this process executes the run."""
 
     events: list[LoggedEvent] = field(default_factory=list)
     published_here: bool = False
-    unwritten: int = 0
     watchers: int = 0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -37,34 +32,34 @@ class Channel:
         return self.events[-1].id if self.events else BEGINNING
 
     @property
-    def needed(self) -> bool:
-        """Whether anybody would miss this channel: the stream has everything that it lacks not."""
-        return self.watchers > 0 or self.unwritten > 0 or (self.published_here and not self.ended)
+    def in_use(self) -> bool:
+        """Whether somebody watches, or this process has more to say."""
+        return self.watchers > 0 or (self.published_here and not self.ended)
 
     @property
     def ended(self) -> bool:
         """Whether the newest event is the run's end."""
         return bool(self.events) and isinstance(self.events[-1].event, RunEnded)
 
-    def feed(self, event_id: EventId, event: Event) -> None:
-        """Add what the stream has, unless something before it is missing.
+    def feed(self, logged: LoggedEvent) -> None:
+        """Add what the archive has, unless it is known or something before it is missing.
 
         A store that came back empty has lost events for good. Text with a hole is worse than
         none: the message is read from the database when the run has ended.
         """
         last = self.last_id
-        expected = last.number + 1 if event_id.attempt == last.attempt else 1
-        if event_id.number == expected:
-            self.append(event_id, event)
+        expected = last.number + 1 if logged.id.attempt == last.attempt else 1
+        if logged.id.number == expected:
+            self.append(logged)
 
-    def append(self, event_id: EventId, event: Event) -> bool:
+    def append(self, logged: LoggedEvent) -> bool:
         """Add an event and wake the watchers; False for one that is not newer than the last.
 
         Nothing follows the end: two who told it had both stored it.
         """
-        if self.ended or event_id <= self.last_id:
+        if self.ended or logged.id <= self.last_id:
             return False
-        self.events.append(LoggedEvent(event_id, event))
+        self.events.append(logged)
         self.wake()
         return True
 

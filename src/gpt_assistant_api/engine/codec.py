@@ -1,11 +1,13 @@
-"""Events as the fields of a log entry, and back."""
+"""Events as bytes that are kept, and back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from gpt_assistant_api.domain.events import (
     Event,
+    EventId,
     MessageCompleted,
     MessageDelta,
     MessageStarted,
@@ -13,28 +15,37 @@ from gpt_assistant_api.domain.events import (
     RunRestarted,
     RunStarted,
 )
+from gpt_assistant_api.engine.channel import LoggedEvent
 
-_KINDS: dict[bytes, type[Event]] = {
-    b"rs": RunStarted,
-    b"rr": RunRestarted,
-    b"ms": MessageStarted,
-    b"md": MessageDelta,
-    b"mc": MessageCompleted,
-    b"re": RunEnded,
+_KINDS: dict[str, type[Event]] = {
+    "rs": RunStarted,
+    "rr": RunRestarted,
+    "ms": MessageStarted,
+    "md": MessageDelta,
+    "mc": MessageCompleted,
+    "re": RunEnded,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_DECODERS: dict[bytes, msgspec.json.Decoder[Any]] = {
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
 }
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[tuple[int, int, str, msgspec.Raw]]).decode
 
 
-def encode(event: Event) -> dict[bytes, bytes]:
-    """Return the fields of a log entry."""
-    return {b"e": _NAMES[type(event)], b"d": _encode(event)}
+def encode(events: Sequence[LoggedEvent]) -> bytes:
+    """Return the events, each with its id, as bytes."""
+    return _encode(
+        [
+            (logged.id.attempt, logged.id.number, _NAMES[type(logged.event)], logged.event)
+            for logged in events
+        ]
+    )
 
 
-def decode(fields: dict[bytes, bytes]) -> Event:
-    """Return the event that `encode` made these fields of."""
-    event: Event = _DECODERS[fields[b"e"]].decode(fields[b"d"])
-    return event
+def decode(data: bytes) -> list[LoggedEvent]:
+    """Return the events that `encode` made these bytes of."""
+    return [
+        LoggedEvent(EventId(attempt, number), _DECODERS[name].decode(event))
+        for attempt, number, name, event in _decode(data)
+    ]

@@ -1,75 +1,93 @@
-"""Runs as jobs: handed over under their id, executed by any worker, cancelled from anywhere.
+"""Runs as jobs: handed over under their id, executed by any process, cancelled from anywhere.
 
-The library is pydocket: `memory://` inside this process, or Redis for many. A job is an id and
-nothing else. Execution is at least once; the attempt in the database makes it harmless.
+Who takes a run in executes it, while there is room; what does not fit waits in the queue for the
+first process that has some. Execution is at least once; the attempt in the database makes it
+harmless.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import structlog
-from docket import Docket, Retry, Worker
-from redis.exceptions import RedisError
 
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.events import Event, MessageCompleted, RunEnded
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run
-from gpt_assistant_api.engine.address import explained, give_up_the_dead, reason
+from gpt_assistant_api.engine.address import EMBEDDED, explained, reason
+from gpt_assistant_api.engine.archive import Archive
+from gpt_assistant_api.engine.kept import KeptLogs
 from gpt_assistant_api.engine.log import EventLog
+from gpt_assistant_api.engine.queue import LocalQueue, Queue
 
-_JOB = "execute_run"
-_AGAIN_AFTER = timedelta(seconds=1)
+_AGAIN_SECONDS = 1.0
 _CANCEL_SECONDS = 2.0
-_STORE_SECONDS = 2.0
 
+Execute = Callable[[str], Awaitable[None]]
 TakeCancelled = Callable[[Run], Awaitable[tuple[Run, Message] | None]]
 
 log = structlog.get_logger(__name__)
 
 
 class Engine:
-    """The queue of runs and their event log. `events` is for publishing and watching.
+    """The runs that this process executes, the queue of the others, and the event log of all.
 
-    `redis_pool`: the connections to Redis, for whoever else keeps something there.
+    `redis_pool`: the connections to Redis, for whoever else keeps something there; None when the
+    engine lives and dies with this process.
     """
 
-    def __init__(self, docket: Docket, on_end: Callable[[Run], None] | None = None) -> None:
-        self._docket = docket
+    def __init__(
+        self,
+        queue: Queue,
+        archive: Archive,
+        *,
+        redis_pool: Any = None,
+        on_end: Callable[[Run], None] | None = None,
+    ) -> None:
+        self.events = EventLog(archive)
+        self.redis_pool = redis_pool
+        self._queue = queue
         self._on_end = on_end
-        self.redis_pool: Any = None
-        self.events = EventLog(docket)
+        self._execute: Execute | None = None
+        self._room = asyncio.Semaphore(0)
         self._executing: dict[str, asyncio.Task[None]] = {}
-        self._worker: asyncio.Task[None] | None = None
+        self._listeners: list[asyncio.Task[None]] = []
+        self._handing_over: list[asyncio.Task[None]] = []
         self._stopping = False
 
     @property
     def embedded(self) -> bool:
         """Whether the engine lives and dies with this process."""
-        return self._docket.url.startswith("memory://")
+        return self.redis_pool is None
 
     @property
     def executing(self) -> int:
         """How many runs this process executes now."""
         return len(self._executing)
 
-    async def submit_run(self, run_id: str) -> bool:
-        """Have a run executed somewhere. A run that is queued or executing already stays as it is.
+    @property
+    def stopping(self) -> bool:
+        """Whether this process takes no more work."""
+        return self._stopping
 
-        False when the engine's store does not answer: the run is stored, and the regular look for
-        runs without a job finds it.
+    async def submit_run(self, *run_ids: str) -> bool:
+        """Have runs executed here or elsewhere; those that it has stay as they are.
+
+        False when the engine's store does not answer: the runs are stored, and the regular look for
+        runs that nobody executes finds them.
         """
+        waiting = [run_id for run_id in run_ids if not await self._begin_here(run_id)]
+        if not waiting:
+            return True
         try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._docket.add(_JOB, key=run_id)(run_id)
-        except (RedisError, OSError) as error:
-            log.warning("run could not be handed over", run_id=run_id, error=type(error).__name__)
+            await self._queue.put(waiting)
+        except UnavailableError as error:
+            log.warning("runs could not be handed over", count=len(waiting), error=_cause(error))
             return False
         return True
 
@@ -80,11 +98,7 @@ class Engine:
         announces the end. Where nobody does so in time, `take` takes the run from them, so that
         they change nothing later, and the end is announced as it is stored.
         """
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._docket.cancel(run.run_id)
-        except (RedisError, OSError):
-            _cancel_not_sent(run)
+        await self._call_off(run)
         if run.attempt == 0:  # nobody executes it, and nobody will
             self._announce(run, 1, MessageCompleted(message), RunEnded(run))
             return
@@ -105,118 +119,123 @@ class Engine:
         """Stop a run whose thread is gone, and tell its watchers that it is cancelled."""
         gone = replace(run, status="cancelled", ended_at=utc_now())
         self._announce(gone, run.attempt + 1, RunEnded(gone))
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._docket.cancel(run.run_id)
-        except (RedisError, OSError):
-            _cancel_not_sent(run)
+        await self._call_off(run)
 
-    def _announce(self, run: Run, attempt: int, *events: Event) -> None:
-        """Publish above whatever an attempt that still executes has to say."""
-        for event in events:
-            self.events.publish(run.run_id, attempt, event)
-        self.events.release(run.run_id, attempt)
-        if self._on_end is not None:
-            self._on_end(run)
+    def register(self, execute: Execute) -> None:
+        """Say what executing a run means."""
+        self._execute = execute
 
-    @property
-    def stopping(self) -> bool:
-        """Whether this process takes no more work."""
-        return self._stopping
+    def begin_work(self, concurrency: int) -> None:
+        """Execute so many runs at a time, from now on."""
+        self._room = asyncio.Semaphore(concurrency)
+        self._listeners = [
+            asyncio.create_task(self._take_forever(), name="engine: take"),
+            asyncio.create_task(self._listen_forever(), name="engine: listen"),
+        ]
 
     def begin_stop(self) -> None:
         """Take no more runs, hand over those that are executing, and let every watcher end."""
         self._stopping = True
         self.events.stop_watching()
-        if self._worker is not None:
-            self._worker.cancel()
-        for task in self._executing.values():
+        for task in self._listeners:
+            task.cancel()
+        for run_id in self._executing:
+            self._stop(run_id)
+
+    async def end_work(self) -> None:
+        """Return once everything that was executing is handed over."""
+        self.begin_stop()
+        await asyncio.gather(*self._executing.values(), return_exceptions=True)
+        await asyncio.gather(*self._listeners, *self._handing_over, return_exceptions=True)
+
+    async def _begin_here(self, run_id: str) -> bool:
+        if run_id in self._executing:
+            return True
+        if self._stopping or self._room.locked():
+            return False
+        await self._room.acquire()  # at once, for there is room
+        self._begin(run_id)
+        return True
+
+    def _begin(self, run_id: str) -> None:
+        # A run outlives the request that brings it, whose id its log lines must not carry.
+        task = asyncio.create_task(self._attempt(run_id), name=run_id, context=Context())
+        self._executing[run_id] = task
+        self.events.expect(run_id)
+        task.add_done_callback(lambda _: self._finish(run_id, task))
+
+    def _finish(self, run_id: str, task: asyncio.Task[None]) -> None:
+        """Make room; an embedded engine leaves what it did not finish to the next start."""
+        del self._executing[run_id]
+        self._room.release()
+        self.events.release(run_id)
+        if self._stopping and task.cancelled() and not self.embedded:
+            self._handing_over.append(asyncio.create_task(self._queue.put([run_id])))
+
+    def _stop(self, run_id: str) -> None:
+        task = self._executing.get(run_id)
+        if task is not None and not task.cancelling():  # a second one would disturb the first's end
             task.cancel()
 
-    async def work(self, *, concurrency: int, lease_seconds: float) -> None:
-        """Execute runs until `begin_stop`, and return once they are handed over.
-
-        A worker whose store went away finishes what it has before it looks for the store again,
-        and that may take long: meanwhile another one takes its place.
-        """
-        retiring: list[asyncio.Task[None]] = []
-        while not self._stopping:
-            worker = Worker(
-                self._docket,
-                concurrency=concurrency,
-                redelivery_timeout=timedelta(seconds=lease_seconds),
-                schedule_automatic_tasks=False,
-            )
-            self._worker = asyncio.create_task(_work_with(worker), name="worker")
-            while not self._worker.done() and not _has_lost_its_store(worker):
-                await asyncio.wait([self._worker], timeout=_AGAIN_AFTER.total_seconds())
-            if not self._worker.done():
-                log.warning("worker lost its store and another one takes over")
-                retiring.append(asyncio.create_task(_retire(worker, self._worker)))
-            elif not self._stopping:
-                error = None if self._worker.cancelled() else self._worker.exception()
-                log.error("worker ended and begins again", exc_info=error)
-                await asyncio.sleep(_AGAIN_AFTER.total_seconds())
-        await asyncio.gather(*retiring, return_exceptions=True)
-
-    def register(self, execute: Callable[[str], Awaitable[None]]) -> None:
-        """Say what executing a run means."""
-
-        async def execute_run(
-            run_id: str, retry: Retry = Retry(attempts=None, delay=_AGAIN_AFTER)
-        ) -> None:
-            if self._stopping:
-                self._hand_over(retry)
-                return
-            task = self._executing.get(run_id)
-            is_first = task is None
-            if task is None:
-                # A store that was away may hand out again what is being executed here: it waits.
-                task = self._executing[run_id] = asyncio.ensure_future(_run(execute, run_id))
+    async def _attempt(self, run_id: str) -> None:
+        assert self._execute is not None, "nobody has said what executing means"
+        structlog.contextvars.bind_contextvars(run_id=run_id)
+        while True:
             try:
-                await task
-            except asyncio.CancelledError:
-                if not self._stopping:
+                return await self._execute(run_id)
+            except Exception as error:
+                log.warning("run could not be executed and is tried again", error=_cause(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _take_forever(self) -> None:
+        while True:
+            await self._room.acquire()
+            try:
+                run_id = await self._queue.take()
+            except BaseException as error:
+                self._room.release()
+                if not isinstance(error, UnavailableError):
                     raise
-                self._hand_over(retry)
-            finally:
-                if is_first:
-                    del self._executing[run_id]
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            if run_id in self._executing:
+                self._room.release()
+                continue
+            self._begin(run_id)
+            if self._stopping:
+                self._stop(run_id)
 
-        self._docket.register(execute_run, names=[_JOB])
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._queue.listen(self._stop)
+            except UnavailableError as error:
+                log.warning("cancels cannot be heard", error=_cause(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _hand_over(self, retry: Retry) -> None:
-        """Put the job back for another process; an embedded engine leaves it to the next start."""
-        if not self.embedded:
-            retry.after(timedelta(0))
+    async def _call_off(self, run: Run) -> None:
+        if run.run_id in self._executing:
+            self._stop(run.run_id)
+            return
+        try:
+            await self._queue.call_off(run.run_id)
+        except UnavailableError:
+            log.warning(
+                "cancel could not be sent; who executes the run notices at the next save",
+                run_id=run.run_id,
+            )
 
-
-async def _work_with(worker: Worker) -> None:
-    async with worker:
-        await worker.run_forever()
-
-
-def _has_lost_its_store(worker: Worker) -> bool:
-    """Tell whether a worker takes no more runs and waits for those that it has."""
-    session = getattr(worker, "_processing_session", None)
-    return session is not None and session.stopping.is_set()
-
-
-async def _retire(worker: Worker, task: asyncio.Task[None]) -> None:
-    """End a worker that lost its store once its runs are done; earlier, that would end them."""
-    while not task.done() and _has_lost_its_store(worker):
-        await asyncio.wait([task], timeout=_AGAIN_AFTER.total_seconds())
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def _run(execute: Callable[[str], Awaitable[None]], run_id: str) -> None:
-    structlog.contextvars.bind_contextvars(run_id=run_id)
-    await execute(run_id)
+    def _announce(self, run: Run, attempt: int, *events: Event) -> None:
+        """Publish above whatever an attempt that still executes has to say."""
+        for event in events:
+            self.events.publish(run.run_id, attempt, event)
+        self.events.release(run.run_id)
+        if self._on_end is not None:
+            self._on_end(run)
 
 
-def _cancel_not_sent(run: Run) -> None:
-    log.warning("cancel could not be sent; the worker notices at its next save", run_id=run.run_id)
+def _cause(error: Exception) -> str:
+    return type(error.__cause__ or error).__name__
 
 
 @asynccontextmanager
@@ -226,32 +245,37 @@ async def open_engine(
     """Connect to the engine. `working` makes this process execute runs as well.
 
     `on_end` hears of the runs whose end the engine itself announces, for nobody executes them.
+    Raises ConfigurationError for a setting that is wrong.
     """
-    _quieten_library()
-    async with _docket(name, url) as docket:
-        engine = Engine(docket, on_end)
-        async with docket.redis() as redis:
-            engine.redis_pool = getattr(redis, "connection_pool", None)
-        if engine.redis_pool is not None and not url.startswith("unix:"):
-            give_up_the_dead(engine.redis_pool)
-        await _look_at_store(engine)
-        engine.events.start()
-        try:
+    if url.startswith(EMBEDDED):
+        engine = Engine(LocalQueue(), KeptLogs(), on_end=on_end)
+        async with _keeping_events(engine):
             yield engine
-        finally:
-            await engine.events.close()
+        return
+    # Brings the client along, which the embedded engine does without.
+    from gpt_assistant_api.engine.redis import connected  # noqa: PLC0415
+    from gpt_assistant_api.engine.shared_queue import SharedQueue  # noqa: PLC0415
+    from gpt_assistant_api.engine.streams import Streams  # noqa: PLC0415
+
+    async with connected(url) as redis:
+        engine = Engine(
+            SharedQueue(redis, name),
+            Streams(redis, name),
+            redis_pool=redis.connection_pool,
+            on_end=on_end,
+        )
+        await _look_at_store(engine)
+        async with _keeping_events(engine):
+            yield engine
 
 
 @asynccontextmanager
-async def _docket(name: str, url: str) -> AsyncGenerator[Docket, None]:
-    async with AsyncExitStack() as stack:
-        try:
-            docket = await stack.enter_async_context(
-                Docket(name=name, url=url, execution_ttl=timedelta(0))
-            )
-        except (ValueError, TypeError) as error:
-            raise explained(error) or error from None
-        yield docket
+async def _keeping_events(engine: Engine) -> AsyncGenerator[None, None]:
+    engine.events.start()
+    try:
+        yield
+    finally:
+        await engine.events.close()
 
 
 async def _look_at_store(engine: Engine) -> None:
@@ -264,27 +288,16 @@ async def _look_at_store(engine: Engine) -> None:
         if wrong := explained(error):
             raise wrong from None
         log.warning(
-            "REDIS_URL: Redis does not answer; runs are stored and begin once it does",
+            "REDIS_URL: Redis does not answer; what does not fit one process waits until it does",
             reason=reason(error),
         )
 
 
 @asynccontextmanager
-async def working(
-    engine: Engine, *, concurrency: int, lease_seconds: float
-) -> AsyncGenerator[None, None]:
+async def working(engine: Engine, *, concurrency: int) -> AsyncGenerator[None, None]:
     """Execute runs while the block lasts; leaving it hands over those that are not finished."""
-    task = asyncio.create_task(
-        engine.work(concurrency=concurrency, lease_seconds=lease_seconds), name="working"
-    )
+    engine.begin_work(concurrency)
     try:
         yield
     finally:
-        engine.begin_stop()
-        await task
-
-
-def _quieten_library() -> None:
-    """Keep the library's line per job out of the log: a job's own log says what happened."""
-    for name in ("docket", "docket.worker", "docket.dependencies"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        await engine.end_work()

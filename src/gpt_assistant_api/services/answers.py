@@ -72,6 +72,7 @@ class Answering:
     model: str
     instructions: str
     history_tokens: int
+    worker_id: str
     telemetry: Telemetry = SILENT
 
 
@@ -94,7 +95,9 @@ async def answer_run(parts: Answering, run_id: str) -> None:
     Raises UnavailableError when the database does not answer, for the engine to try again.
     """
     async with parts.database.write() as tx:
-        run = await runs.claim_run(tx, run_id, model=parts.model, started_at=utc_now())
+        run = await runs.claim_run(
+            tx, run_id, worker_id=parts.worker_id, model=parts.model, started_at=utc_now()
+        )
         if run is not None and run.attempt > 1:
             await messages.reset_answer(tx, run.message_id)
     if run is None:
@@ -107,8 +110,6 @@ async def answer_run(parts: Answering, run_id: str) -> None:
             await _Attempt(parts, run).execute()
     except _OvertakenError:
         log.info("run overtaken")
-    finally:
-        parts.engine.events.release(run_id, run.attempt)
 
 
 class _Attempt:
@@ -292,13 +293,14 @@ class _Attempt:
             await self._parts.engine.submit_run(next_run_id)
 
     async def _settle_cancelled(self) -> None:
-        """After a cancel, store and announce what was delivered; after anything else, nothing."""
+        """After a cancel, store and announce what was delivered; else give the run back."""
         if self._settled:
             return
         async with self._parts.database.write() as tx:
             await threads.lock_thread(tx, self._run.thread_id, user_id=self._run.user_id)
             run = await runs.hold_cancelled(tx, self._run.run_id, self._run.attempt)
             if run is None and await runs.fetch_run(tx, self._run.run_id) is not None:
+                await runs.give_back_run(tx, self._run.run_id, self._run.attempt)
                 return
             if run is not None:
                 await messages.end_answer(

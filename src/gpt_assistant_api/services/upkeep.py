@@ -18,17 +18,15 @@ _PAGE = 100
 async def resume_runs(
     database: db.Database, engine: Engine, *, older_than: timedelta = timedelta(0)
 ) -> int:
-    """Hand every unfinished run to the engine, which ignores those that it has; count them.
+    """Hand every run that nobody executes to the engine, which ignores those it has; count them.
 
-    At start this finds what a crash left behind, later what the engine's store has lost.
+    At start this finds what a crash left behind, later what a dead worker or a lost queue has.
     """
     async with database.read() as tx:
         run_ids = await runs.fetch_unfinished(
             tx, created_before=utc_now() - older_than, limit=10_000
         )
-    for run_id in run_ids:
-        if not await engine.submit_run(run_id):
-            break
+    await engine.submit_run(*run_ids)
     return len(run_ids)
 
 
