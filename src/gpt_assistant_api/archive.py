@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stream_zip import AsyncMemberFile
 
+# Each piece is a way to a thread and back.
+_PIECE_BYTES = 256 * 1024
 _MODE = stat.S_IFREG | 0o644
 
 
@@ -27,7 +29,7 @@ def zip_stream(members: AsyncIterable[Member]) -> AsyncIterable[bytes]:
     # Brings ciphers along, which most starts never need.
     from stream_zip import async_stream_zip  # noqa: PLC0415
 
-    return async_stream_zip(_entries(members), chunk_size=65_536, get_compressobj=_stored)
+    return async_stream_zip(_entries(members), chunk_size=_PIECE_BYTES, get_compressobj=_stored)
 
 
 def _stored() -> "zlib._Compress":
