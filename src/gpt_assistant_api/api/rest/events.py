@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gpt_assistant_api.api.rest.links import FileLinks
-from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut
+from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut, encode
 from gpt_assistant_api.domain.errors import Refusal, UnavailableError
 from gpt_assistant_api.domain.events import (
     BEGINNING,
@@ -133,12 +133,12 @@ def _frame(logged: LoggedEvent, links: FileLinks) -> bytes:
 def _other_frame(logged: LoggedEvent, links: FileLinks, content_html: str | None) -> bytes:
     match logged.event:
         case RunStarted(run, title, question):
-            data = orjson.dumps(
+            data = encode(
                 {
-                    "run": RunOut.of(run).model_dump(mode="json"),
+                    "run": RunOut.of(run),
                     "thread_id": run.thread_id,
                     "thread_title": title,
-                    "user_message": MessageOut.of(question, links).model_dump(mode="json"),
+                    "user_message": MessageOut.of(question, links),
                 }
             )
             return _sse("run.started", logged.id, data)
@@ -147,10 +147,10 @@ def _other_frame(logged: LoggedEvent, links: FileLinks, content_html: str | None
         case MessageStarted(message_id):
             return _sse("message.started", logged.id, orjson.dumps({"message_id": message_id}))
         case MessageCompleted(message):
-            shape = MessageOut.of(message, links, content_html).model_dump(mode="json")
-            return _sse("message.completed", logged.id, orjson.dumps({"message": shape}))
+            data = encode({"message": MessageOut.of(message, links, content_html)})
+            return _sse("message.completed", logged.id, data)
         case RunEnded(run):
-            data = orjson.dumps({"run": RunOut.of(run).model_dump(mode="json")})
+            data = encode({"run": RunOut.of(run)})
             return _sse(_ENDS[run.status], logged.id, data)
         case MessageDelta():
             raise AssertionError("a delta has its own frame")

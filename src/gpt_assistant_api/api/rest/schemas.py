@@ -1,9 +1,11 @@
 """The shapes that the conversation API gives. A field that has no value is null, not absent."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from inspect import cleandoc
+from typing import Annotated, Any, Literal, cast
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpt_assistant_api.api.rest.links import FileLinks
@@ -15,6 +17,8 @@ from gpt_assistant_api.domain.threads import Thread
 from gpt_assistant_api.domain.usage import total
 from gpt_assistant_api.services.usage import UserUsage
 
+ImageType = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
+
 _MESSAGE_ID = 42
 _THREAD_ID = "thread_5d41402abc4b2a76b9719d911017c592"
 _RUN_ID = "run_7d793037a0760186574b0282f2f435e7"
@@ -23,26 +27,40 @@ _CURSOR = "bTQx"
 _TIME = "2026-11-24T09:00:00.000000Z"
 
 
-class Shape(BaseModel):
-    """A shape of an answer."""
-
-    model_config = ConfigDict(frozen=True)
+def _describe(schema: dict[str, Any], shape: type) -> None:
+    schema["description"] = cleandoc(shape.__doc__ or "")
 
 
+class Shape:
+    """A shape of an answer.
+
+    A dataclass and no model: what it is made of was checked when it was stored, and a model, which
+    checks it again, takes four times as long to make.
+    """
+
+    __pydantic_config__ = ConfigDict(json_schema_extra=_describe)
+
+
+def encode(shapes: "Shape | dict[str, Shape | str]") -> bytes:
+    """Return the JSON of what the framework does not write."""
+    return orjson.dumps(shapes, option=orjson.OPT_UTC_Z)
+
+
+@dataclass(kw_only=True)
 class FileOut(Shape):
     """An uploaded image. The links are signed, relative to the server, and expire."""
 
-    file_id: str = Field(examples=[_FILE_ID])
-    filename: str = Field(examples=["photo.jpg"])
-    content_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
-    bytes: int = Field(description="The size of the stored file.", examples=[204_800])
-    width: int = Field(description="In pixels.", examples=[1920])
-    height: int = Field(description="In pixels.", examples=[1080])
-    url: str = Field(examples=[f"/get-file/{_FILE_ID}?expires=1795000000&signature=..."])
-    thumbnail_url: str = Field(
-        examples=[f"/get-file/{_FILE_ID}?size=256&expires=1795000000&signature=..."]
-    )
-    created_at: datetime = Field(examples=[_TIME])
+    file_id: Annotated[str, Field(examples=[_FILE_ID])]
+    filename: Annotated[str, Field(examples=["photo.jpg"])]
+    content_type: ImageType
+    bytes: Annotated[int, Field(description="The size of the stored file.", examples=[204_800])]
+    width: Annotated[int, Field(description="In pixels.", examples=[1920])]
+    height: Annotated[int, Field(description="In pixels.", examples=[1080])]
+    url: Annotated[str, Field(examples=[f"/get-file/{_FILE_ID}?expires=1795000000&signature=..."])]
+    thumbnail_url: Annotated[
+        str, Field(examples=[f"/get-file/{_FILE_ID}?size=256&expires=1795000000&signature=..."])
+    ]
+    created_at: Annotated[datetime, Field(examples=[_TIME])]
 
     @classmethod
     def of(cls, file: File, links: FileLinks) -> "FileOut":
@@ -50,7 +68,7 @@ class FileOut(Shape):
         return cls(
             file_id=file.file_id,
             filename=file.filename,
-            content_type=file.content_type,
+            content_type=cast("ImageType", file.content_type),
             bytes=file.size_bytes,
             width=file.width,
             height=file.height,
@@ -60,40 +78,54 @@ class FileOut(Shape):
         )
 
 
+@dataclass(kw_only=True)
 class VersionsOut(Shape):
     """The messages with the same parent and role: regenerated answers, edited prompts."""
 
-    index: int = Field(description="Which of them this message is, from 1.", examples=[2])
-    count: int = Field(examples=[3])
-    ids: list[int] = Field(examples=[[40, 42, 44]])
+    index: Annotated[int, Field(description="Which of them this message is, from 1.", examples=[2])]
+    count: Annotated[int, Field(examples=[3])]
+    ids: Annotated[list[int], Field(examples=[[40, 42, 44]])]
 
 
+@dataclass(kw_only=True)
 class MessageOut(Shape):
     """One turn of a thread."""
 
-    message_id: int = Field(examples=[_MESSAGE_ID])
-    thread_id: str = Field(examples=[_THREAD_ID])
+    message_id: Annotated[int, Field(examples=[_MESSAGE_ID])]
+    thread_id: Annotated[str, Field(examples=[_THREAD_ID])]
     role: Role
-    status: MessageStatus = Field(
-        description="incomplete: stopped, or cut by a limit; the text so far is kept."
-    )
-    content: str = Field(description="Markdown.", examples=["The sky scatters blue light most."])
-    content_html: str | None = Field(
-        None,
-        description="The Markdown rendered and sanitised, where `format=html` was asked for.",
-        examples=["<p>The sky scatters blue light most.</p>"],
-    )
+    status: Annotated[
+        MessageStatus,
+        Field(description="incomplete: stopped, or cut by a limit; the text so far is kept."),
+    ]
+    content: Annotated[
+        str, Field(description="Markdown.", examples=["The sky scatters blue light most."])
+    ]
+    content_html: Annotated[
+        str | None,
+        Field(
+            description="The Markdown rendered and sanitised, where `format=html` was asked for.",
+            examples=["<p>The sky scatters blue light most.</p>"],
+        ),
+    ] = None
     files: list[FileOut]
-    image_id: str | None = Field(description="The first image's file id.", examples=[_FILE_ID])
-    reply_to: int | None = Field(
-        description="On an answer, the user message that it answers; on a user message, the one "
-        "that it quotes.",
-        examples=[41],
-    )
-    parent_id: int | None = Field(description="The message before it in its branch.", examples=[41])
+    image_id: Annotated[
+        str | None, Field(description="The first image's file id.", examples=[_FILE_ID])
+    ]
+    reply_to: Annotated[
+        int | None,
+        Field(
+            description="On an answer, the user message that it answers; on a user message, the"
+            " one that it quotes.",
+            examples=[41],
+        ),
+    ]
+    parent_id: Annotated[
+        int | None, Field(description="The message before it in its branch.", examples=[41])
+    ]
     versions: VersionsOut
-    run_id: str | None = Field(description="The run that wrote it.", examples=[_RUN_ID])
-    message_time: datetime = Field(examples=[_TIME])
+    run_id: Annotated[str | None, Field(description="The run that wrote it.", examples=[_RUN_ID])]
+    message_time: Annotated[datetime, Field(examples=[_TIME])]
 
     @classmethod
     def of(
@@ -120,18 +152,20 @@ class MessageOut(Shape):
         )
 
 
+@dataclass(kw_only=True)
 class ThreadOut(Shape):
     """One conversation of one user."""
 
-    thread_id: str = Field(examples=[_THREAD_ID])
-    user_id: str = Field(examples=["ada"])
-    title: str = Field(examples=["Why is the sky blue?"])
-    head_id: int | None = Field(
-        description="The newest message of the active branch.", examples=[_MESSAGE_ID]
-    )
-    active_run_id: str | None = Field(examples=[_RUN_ID])
-    created_at: datetime = Field(examples=[_TIME])
-    updated_at: datetime = Field(examples=[_TIME])
+    thread_id: Annotated[str, Field(examples=[_THREAD_ID])]
+    user_id: Annotated[str, Field(examples=["ada"])]
+    title: Annotated[str, Field(examples=["Why is the sky blue?"])]
+    head_id: Annotated[
+        int | None,
+        Field(description="The newest message of the active branch.", examples=[_MESSAGE_ID]),
+    ]
+    active_run_id: Annotated[str | None, Field(examples=[_RUN_ID])]
+    created_at: Annotated[datetime, Field(examples=[_TIME])]
+    updated_at: Annotated[datetime, Field(examples=[_TIME])]
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadOut":
@@ -147,39 +181,45 @@ class ThreadOut(Shape):
         )
 
 
+@dataclass(kw_only=True)
 class UsageOut(Shape):
     """Tokens as the model server counted them."""
 
-    input_tokens: int = Field(examples=[120])
-    output_tokens: int = Field(examples=[80])
-    total_tokens: int = Field(examples=[200])
+    input_tokens: Annotated[int, Field(examples=[120])]
+    output_tokens: Annotated[int, Field(examples=[80])]
+    total_tokens: Annotated[int, Field(examples=[200])]
 
 
+@dataclass(kw_only=True)
 class RunErrorOut(Shape):
     """Why a run failed or stopped short."""
 
     code: ErrorCode
-    detail: str = Field(examples=["The model server took too long."])
+    detail: Annotated[str, Field(examples=["The model server took too long."])]
 
 
+@dataclass(kw_only=True)
 class RunOut(Shape):
     """One generation of one answer."""
 
-    run_id: str = Field(examples=[_RUN_ID])
-    thread_id: str = Field(examples=[_THREAD_ID])
-    message_id: int = Field(description="The answer.", examples=[_MESSAGE_ID])
-    reply_to: int = Field(description="The user message that it answers.", examples=[41])
+    run_id: Annotated[str, Field(examples=[_RUN_ID])]
+    thread_id: Annotated[str, Field(examples=[_THREAD_ID])]
+    message_id: Annotated[int, Field(description="The answer.", examples=[_MESSAGE_ID])]
+    reply_to: Annotated[int, Field(description="The user message that it answers.", examples=[41])]
     status: RunStatus
-    attempt: int = Field(
-        description="How often the run was begun; above 1 after a crash or a handover.",
-        examples=[1],
-    )
-    model: str | None = Field(examples=["my-model"])
+    attempt: Annotated[
+        int,
+        Field(
+            description="How often the run was begun; above 1 after a crash or a handover.",
+            examples=[1],
+        ),
+    ]
+    model: Annotated[str | None, Field(examples=["my-model"])]
     usage: UsageOut | None
     error: RunErrorOut | None
-    created_at: datetime = Field(examples=[_TIME])
-    started_at: datetime | None = Field(examples=[_TIME])
-    ended_at: datetime | None = Field(examples=[_TIME])
+    created_at: Annotated[datetime, Field(examples=[_TIME])]
+    started_at: Annotated[datetime | None, Field(examples=[_TIME])]
+    ended_at: Annotated[datetime | None, Field(examples=[_TIME])]
 
     @classmethod
     def of(cls, run: Run) -> "RunOut":
@@ -207,60 +247,72 @@ class RunOut(Shape):
         )
 
 
+@dataclass(kw_only=True)
 class AskOut(Shape):
     """What came of an ask: the question as stored, and the answer as it stands."""
 
-    thread_id: str = Field(examples=[_THREAD_ID])
-    thread_title: str = Field(examples=["Why is the sky blue?"])
+    thread_id: Annotated[str, Field(examples=[_THREAD_ID])]
+    thread_title: Annotated[str, Field(examples=["Why is the sky blue?"])]
     run: RunOut
     user_message: MessageOut
     message: MessageOut
 
 
+@dataclass(kw_only=True)
 class ThreadPage(Shape):
     """A page of threads, newest activity first."""
 
     threads: list[ThreadOut]
-    next_cursor: str | None = Field(examples=[_CURSOR])
+    next_cursor: Annotated[str | None, Field(examples=[_CURSOR])]
 
 
+@dataclass(kw_only=True)
 class ThreadMessagesPage(Shape):
     """A thread with a page of its messages, oldest first within the page."""
 
     thread: ThreadOut
     messages: list[MessageOut]
-    next_cursor: str | None = Field(description="The cursor of the older page.", examples=[_CURSOR])
+    next_cursor: Annotated[
+        str | None, Field(description="The cursor of the older page.", examples=[_CURSOR])
+    ]
 
 
+@dataclass(kw_only=True)
 class MessagePage(Shape):
     """A page of messages, oldest first within the page."""
 
     messages: list[MessageOut]
-    next_cursor: str | None = Field(description="The cursor of the older page.", examples=[_CURSOR])
+    next_cursor: Annotated[
+        str | None, Field(description="The cursor of the older page.", examples=[_CURSOR])
+    ]
 
 
+@dataclass(kw_only=True)
 class SearchResult(Shape):
     """A message that has all words of the query."""
 
     message: MessageOut
-    thread_title: str = Field(examples=["Why is the sky blue?"])
-    snippet: str = Field(
-        description="Plain text around the first match.", examples=["… blue light most …"]
-    )
+    thread_title: Annotated[str, Field(examples=["Why is the sky blue?"])]
+    snippet: Annotated[
+        str,
+        Field(description="Plain text around the first match.", examples=["… blue light most …"]),
+    ]
 
 
+@dataclass(kw_only=True)
 class SearchPage(Shape):
     """A page of search results, newest first."""
 
     results: list[SearchResult]
-    next_cursor: str | None = Field(examples=[_CURSOR])
+    next_cursor: Annotated[str | None, Field(examples=[_CURSOR])]
 
 
+@dataclass(kw_only=True)
 class FieldError(Shape):
     """What is wrong with one field."""
 
-    field: str = Field(examples=["user_id"])
-    message: str = Field(examples=["is required"])
+    field: Annotated[str, Field(examples=["user_id"])]
+    message: Annotated[str, Field(examples=["is required"])]
 
 
 class ProblemOut(BaseModel):
@@ -277,50 +329,61 @@ class ProblemOut(BaseModel):
     errors: list[FieldError] | None = Field(None, description="Which fields are wrong.")
 
 
+@dataclass(kw_only=True)
 class HealthOut(Shape):
     """The process lives."""
 
     status: Literal["ok"]
-    version: str = Field(examples=["1.0.0"])
-    open_mode: bool = Field(
-        description="Neither keys nor tokens are configured: only loopback clients are served.",
-        examples=[False],
-    )
-    model_api: str = Field(examples=["responses"])
+    version: Annotated[str, Field(examples=["1.0.0"])]
+    open_mode: Annotated[
+        bool,
+        Field(
+            description="Neither keys nor tokens are configured: only loopback clients are served.",
+            examples=[False],
+        ),
+    ]
+    model_api: Annotated[str, Field(examples=["responses"])]
 
 
+@dataclass(kw_only=True)
 class ReadinessOut(Shape):
     """Whether the service can do its work, part by part."""
 
     status: Literal["ready", "not_ready"]
-    checks: dict[str, Any] = Field(
-        examples=[{"database": "ok", "files": "ok", "engine": "ok"}],
-        description="`ok`, or the code of what is wrong.",
-    )
+    checks: Annotated[
+        dict[str, Any],
+        Field(
+            examples=[{"database": "ok", "files": "ok", "engine": "ok"}],
+            description="`ok`, or the code of what is wrong.",
+        ),
+    ]
 
 
+@dataclass(kw_only=True)
 class UsedOut(Shape):
     """Runs that ended, and the tokens that the model server counted for them."""
 
-    runs: int = Field(description="However they ended.", examples=[3])
-    input_tokens: int = Field(examples=[360])
-    output_tokens: int = Field(examples=[240])
-    total_tokens: int = Field(examples=[600])
+    runs: Annotated[int, Field(description="However they ended.", examples=[3])]
+    input_tokens: Annotated[int, Field(examples=[360])]
+    output_tokens: Annotated[int, Field(examples=[240])]
+    total_tokens: Annotated[int, Field(examples=[600])]
 
 
+@dataclass(kw_only=True)
 class DayOut(UsedOut):
     """What was used on one day of UTC."""
 
-    day: date = Field(examples=["2026-11-24"])
+    day: Annotated[date, Field(examples=["2026-11-24"])]
 
 
+@dataclass(kw_only=True)
 class UserUsageOut(Shape):
     """What a user used on every day of a range, together, and stores now."""
 
-    user_id: str = Field(examples=["ada"])
-    days: list[DayOut] = Field(description="Every day of the range, the first one first.")
+    user_id: Annotated[str, Field(examples=["ada"])]
+    days: Annotated[list[DayOut], Field(description="Every day of the range, the first one first.")]
     total: UsedOut
-    stored_bytes: int = Field(description="Of all files of the user.", examples=[204_800])
+    stored_bytes: Annotated[int, Field(description="Of all files of the user.", examples=[204_800])]
 
     @classmethod
     def of(cls, usage: UserUsage) -> "UserUsageOut":
