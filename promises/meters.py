@@ -1,6 +1,7 @@
 """What a process uses, by what Linux counts of it."""
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -16,6 +17,17 @@ def memory_bytes(pid: int) -> int:
     """Return how much of a process is in memory."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def forget_peak(pid: int) -> None:
+    """Let a process's peak be what it has in memory now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_memory_bytes(pid: int) -> int:
+    """Return the most that a process has had in memory since its peak was forgotten."""
+    [line] = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(line) * 1024
 
 
 def open_descriptors(pid: int) -> int:
