@@ -4,8 +4,14 @@ import asyncio
 import random
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from itertools import starmap
 from pathlib import Path
 
@@ -81,19 +87,39 @@ def data(tmp_path: Path) -> Path:
 async def test_a_disk_that_fails_costs_the_writes_of_that_moment_and_nothing_else(
     data: Path, fault: Fault, upstream: ModelServerSimulation, chance: random.Random, full: bool
 ) -> None:
+    async with _audited_crowd(data, upstream, chance) as (server, crowd):
+        for _ in range(50 if full else 3):
+            await asyncio.sleep(chance.uniform(0.1, 1))
+            with fault(server, data):
+                pressing = await _press(crowd)
+                await _check_readable(crowd)
+            await _becomes_ready(crowd)
+            await pressing  # what was refused is done now
+
+
+async def test_calls_that_fail_now_and_then_lose_nothing_that_was_acknowledged(
+    data: Path, upstream: ModelServerSimulation, chance: random.Random, full: bool
+) -> None:
+    async with _audited_crowd(data, upstream, chance) as (server, crowd):
+        for _ in range(2_000 if full else 100):
+            await asyncio.sleep(chance.uniform(0, 0.05))
+            with takes_nothing(server, data):
+                await asyncio.sleep(chance.uniform(0, 0.005))
+        await _becomes_ready(crowd)
+
+
+@asynccontextmanager
+async def _audited_crowd(
+    data: Path, upstream: ModelServerSimulation, chance: random.Random
+) -> AsyncGenerator[tuple[ServerProcess, Crowd], None]:
+    """Have people talk to a server on SQLite while the block lasts, and audit it after that."""
     upstream.default = model = Model(delay_seconds=0.005)
     url, files_url = f"sqlite:///{data / 'assistant.db'}", (data / "files").as_uri()
     with server_process(data.parent, **settings_for(upstream)) as server:
         await server.start()
         async with talking([server.url], chance, 4) as crowd:
             crowd.ledger.trouble |= {"database_unavailable", "files_unavailable"}
-            for _ in range(50 if full else 3):
-                await asyncio.sleep(chance.uniform(0.1, 1))
-                with fault(server, data):
-                    pressing = await _press(crowd)
-                    await _check_readable(crowd)
-                await _becomes_ready(crowd)
-                await pressing  # what was refused is done now
+            yield server, crowd
             await crowd.finish()
             audited = await audit(crowd.ledger, crowd.people, database_url=url, files_url=files_url)
         assert "Traceback" not in server.log.read_text()
