@@ -189,6 +189,26 @@ async def test_json_of_very_many_fields_is_refused_as_a_whole(client: httpx2.Asy
     body = {"user_id": "ada", "prompt": "Hello?"} | {str(number): 1 for number in range(100_000)}
     problem = assert_problem(await client.post("/ask", json=body), 400, "body_malformed")
     assert "errors" not in problem
-    many = {"user_id": "ada", "prompt": "Hello?", "file_ids": [1] * 100_000}
+    many = {"user_id": "ada", "prompt": "Hello?", "file_ids": [1] * 10_000}
     problem = assert_problem(await client.post("/ask", json=many), 422, "invalid_request")
     assert len(problem["errors"]) == 1
+
+
+@pytest.mark.parametrize("piece", [b"[]", b"1e3", b'""', b'"\\""', b"{}", b"["])
+async def test_json_of_very_many_pieces_is_refused_before_they_are_made(
+    client: httpx2.AsyncClient, piece: bytes
+) -> None:
+    many = b",".join([piece] * (1_000_000 // len(piece)))
+    body = b'{"user_id": "ada", "prompt": "Hello?", "file_ids": [' + many + b"]}"
+    assert_problem(await send(client, "application/json", body), 400, "body_malformed")
+
+
+@pytest.mark.parametrize("prompt", ["\U0001f30d", "\\", '"', "a,b[{}]", "\n"])
+async def test_the_longest_prompt_arrives_whatever_it_is_made_of(
+    client: httpx2.AsyncClient, prompt: str
+) -> None:
+    longest = (prompt * 200_000)[:200_000]
+    body = json.dumps({"user_id": "ada", "prompt": f"x{longest[2:]}x"}).encode()
+    assert prompt_of(await send(client, "application/json", body)) == f"x{longest[2:]}x"
+    sent = await client.post("/ask", data={"user_id": "ada", "prompt": f"x{longest[2:]}x"})
+    assert prompt_of(sent) == f"x{longest[2:]}x"

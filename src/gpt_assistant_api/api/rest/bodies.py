@@ -10,11 +10,11 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gpt_assistant_api.api.rest.forms import MAX_FIELDS, MULTIPART, URLENCODED, Part, read_form
+from gpt_assistant_api.api.rest.forms import MULTIPART, URLENCODED, Part, read_form
+from gpt_assistant_api.api.rest.json_fields import read_json
 from gpt_assistant_api.domain.asks import MAX_FILES
 from gpt_assistant_api.domain.errors import (
     InvalidError,
-    MalformedError,
     Refusal,
     UnsupportedMediaError,
 )
@@ -157,7 +157,7 @@ async def read_body(request: Request, *, json: bool = True, files: bool = False)
         )
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if json and media_type == _JSON:
-        return _of_json(await request.body())
+        return Read(read_json(await request.body()), (), from_form=False)
     if media_type in _FORMS:
         parts = await read_form(request, media_type)
         try:
@@ -169,19 +169,6 @@ async def read_body(request: Request, *, json: bool = True, files: bool = False)
     raise UnsupportedMediaError(
         f"The Content-Type must be one of: {', '.join(accepted)}.", code="media_type_unsupported"
     )
-
-
-def _of_json(body: bytes) -> Read:
-    try:
-        fields = orjson.loads(body)
-        orjson.dumps(fields)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
-        raise MalformedError("The body is not valid JSON.", code="body_malformed") from None
-    if not isinstance(fields, dict):
-        raise MalformedError("The body must be a JSON object.", code="body_malformed")
-    if len(fields) > MAX_FIELDS:  # each unknown one would be an error of its own
-        raise MalformedError("The body has too many fields.", code="body_malformed")
-    return Read(fields, (), from_form=False)
 
 
 def _of_form(parts: list[Part], *, files: bool) -> Read:

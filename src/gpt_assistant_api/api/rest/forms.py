@@ -8,6 +8,7 @@ from email.message import Message
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -41,7 +42,8 @@ async def read_form(request: Request, media_type: str) -> list[Part]:
     try:
         content_type = _content_type_in_latin_1(request)
         if media_type == URLENCODED:
-            return _urlencoded(await request.body())
+            # In a thread: unescaping is Python, and takes half a second for the longest prompt.
+            return await run_in_threadpool(_urlencoded, await request.body())
         return await _multipart(request, content_type)
     except (MultiPartException, ValueError):
         raise MalformedError(
