@@ -19,7 +19,7 @@ async def measure(url: str, runs: int, at_once: int) -> float:
     left = 0
     done = asyncio.Event()
 
-    async def execute(_: str) -> None:
+    async def execute(*_: object) -> None:
         nonlocal left
         left -= 1
         if left == 0:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.engine import Engine, open_engine, working
 from tests.engine.conftest import make_run
@@ -18,7 +19,7 @@ class Hands:
         self.stopped: list[str] = []
         self._go = asyncio.Event()
 
-    async def execute(self, run_id: str) -> None:
+    async def execute(self, run_id: str, _asked: Asked | None) -> None:
         self.begun.append(run_id)
         self.executing.add(run_id)
         self.most = max(self.most, len(self.executing))
@@ -69,9 +70,9 @@ async def test_a_run_that_is_handed_over_twice_is_executed_once(engine_url: str)
     async with open_engine(engine_url) as engine:
         engine.register(hands.execute)
         async with working(engine, concurrency=2):
-            await engine.submit_run("run_1", "run_2", "run_1", "run_2")
+            await engine.submit_runs(["run_1", "run_2", "run_1", "run_2"])
             await hands.have_begun("run_1", "run_2")
-            await engine.submit_run("run_1", "run_2")
+            await engine.submit_runs(["run_1", "run_2"])
             hands.let_go()
             await idle(engine)
     assert Counter(hands.begun) == {"run_1": 1, "run_2": 1}
@@ -85,7 +86,7 @@ async def test_what_one_process_has_no_room_for_another_takes(redis_url: str) ->
         async with working(a, concurrency=1):
             await a.submit_run("run_1")
             await full.have_begun("run_1")
-            await a.submit_run("run_2", "run_3")
+            await a.submit_runs(["run_2", "run_3"])
             async with working(b, concurrency=5):
                 await free.have_begun("run_2", "run_3")
                 full.let_go()
@@ -99,7 +100,7 @@ async def test_a_run_is_stopped_wherever_it_is(engine_url: str) -> None:
     async with open_engine(engine_url) as engine:
         engine.register(hands.execute)
         async with working(engine, concurrency=2):
-            await engine.submit_run("run_1", "run_2", "run_3")
+            await engine.submit_runs(["run_1", "run_2", "run_3"])
             await hands.have_begun("run_1", "run_2")
             await engine.drop_run(make_run("run_3"))  # it waits
             await engine.drop_run(make_run("run_1"))
@@ -114,7 +115,7 @@ async def test_a_run_is_stopped_from_another_process(redis_url: str) -> None:
     async with open_engine(redis_url) as a, open_engine(redis_url) as b:
         a.register(hands.execute)
         async with working(a, concurrency=5):
-            await a.submit_run("run_1", "run_2")
+            await a.submit_runs(["run_1", "run_2"])
             await hands.have_begun("run_1", "run_2")
             async with asyncio.timeout(10):
                 while not hands.stopped:  # the first may come before it listens
@@ -132,7 +133,7 @@ async def test_what_is_executed_at_a_stop_is_handed_over(redis_url: str) -> None
         b.register(second.execute)
         async with working(b, concurrency=5):
             async with working(a, concurrency=5):
-                await a.submit_run("run_1", "run_2")
+                await a.submit_runs(["run_1", "run_2"])
                 await first.have_begun("run_1", "run_2")
                 await a.submit_run("run_3")
                 a.begin_stop()  # before the third has begun
@@ -147,7 +148,7 @@ async def test_what_is_executed_at_a_stop_is_handed_over(redis_url: str) -> None
 async def test_what_could_not_be_executed_is_tried_again(engine_url: str) -> None:
     tries: list[str] = []
 
-    async def execute(run_id: str) -> None:
+    async def execute(run_id: str, _asked: Asked | None) -> None:
         tries.append(run_id)
         if len(tries) == 1:
             raise UnavailableError("Away.", code="database_unavailable")

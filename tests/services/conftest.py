@@ -7,6 +7,7 @@ import pytest
 
 from gpt_assistant_api.blobs import Blobs, open_blobs
 from gpt_assistant_api.db import Database
+from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.users import Actor
 from gpt_assistant_api.engine import Engine, open_engine
 from gpt_assistant_api.llm.choose import open_model_server
@@ -34,7 +35,7 @@ async def engine() -> AsyncIterator[Engine]:
         yield engine
 
 
-async def _nothing(_: str) -> None:
+async def _nothing(_run_id: str, _asked: Asked | None) -> None:
     """Nothing."""
 
 

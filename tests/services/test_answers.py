@@ -200,11 +200,11 @@ async def test_an_end_that_cannot_be_stored_is_a_failure_and_asks_nobody_again(
 ) -> None:
     end_answer, refused = messages.end_answer, []
 
-    async def end(tx: Tx, message_id: int, **values: Any) -> None:
+    async def end(tx: Tx, message_id: int, **values: Any) -> Message | None:
         if values["status"] == "completed":
             refused.append(message_id)
             raise OverflowError
-        await end_answer(tx, message_id, **values)
+        return await end_answer(tx, message_id, **values)
 
     monkeypatch.setattr(messages, "end_answer", end)
     question = await asked(answering, anybody)

@@ -269,14 +269,15 @@ async def save_answer(tx: Tx, message_id: int, *, content: str) -> None:
 
 async def end_answer(
     tx: Tx, message_id: int, *, status: MessageStatus, content: str, tokens: int
-) -> None:
+) -> Message | None:
     """Write the final text and status of an answer, which has counted for no tokens until now.
 
-    What was asked while it grew stands below it already and gets its tokens as well.
+    What was asked while it grew stands below it already and gets its tokens as well. Returns the
+    answer, or None when it is gone.
     """
-    await tx.execute(
+    row = await tx.fetch_one(
         "UPDATE messages SET status = :status, content = :content,"
-        " path_tokens = path_tokens + :tokens WHERE message_id = :message_id",
+        f" path_tokens = path_tokens + :tokens WHERE message_id = :message_id RETURNING {_COLUMNS}",
         message_id=message_id,
         status=status,
         content=content,
@@ -292,6 +293,7 @@ async def end_answer(
         message_id=message_id,
         tokens=tokens,
     )
+    return Message(**row) if row else None
 
 
 async def stop_answer(tx: Tx, message_id: int) -> None:

@@ -6,7 +6,7 @@ harmless.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import replace
@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.events import Event, MessageCompleted, RunEnded
@@ -28,7 +29,7 @@ from gpt_assistant_api.engine.queue import LocalQueue, Queue
 _AGAIN_SECONDS = 1.0
 _CANCEL_SECONDS = 2.0
 
-Execute = Callable[[str], Awaitable[None]]
+Execute = Callable[[str, Asked | None], Awaitable[None]]
 TakeCancelled = Callable[[Run], Awaitable[tuple[Run, Message] | None]]
 
 log = structlog.get_logger(__name__)
@@ -75,12 +76,17 @@ class Engine:
         """Whether this process takes no more work."""
         return self._stopping
 
-    async def submit_run(self, *run_ids: str) -> bool:
-        """Have runs executed here or elsewhere; those that it has stay as they are.
+    async def submit_run(self, run_id: str, asked: Asked | None = None) -> bool:
+        """Have a run executed here or elsewhere; one that is waiting or executing stays as it is.
 
-        False when the engine's store does not answer: the runs are stored, and the regular look for
-        runs that nobody executes finds them.
+        `asked` spares whoever executes it here a look into the database. False when the engine's
+        store does not answer: the run is stored, and the regular look for runs that nobody executes
+        finds it.
         """
+        return await self._begin_here(run_id, asked) or await self.submit_runs([run_id])
+
+    async def submit_runs(self, run_ids: Sequence[str]) -> bool:
+        """Do the same with many runs."""
         waiting = [run_id for run_id in run_ids if not await self._begin_here(run_id)]
         if not waiting:
             return True
@@ -148,18 +154,18 @@ class Engine:
         await asyncio.gather(*self._executing.values(), return_exceptions=True)
         await asyncio.gather(*self._listeners, *self._handing_over, return_exceptions=True)
 
-    async def _begin_here(self, run_id: str) -> bool:
+    async def _begin_here(self, run_id: str, asked: Asked | None = None) -> bool:
         if run_id in self._executing:
             return True
         if self._stopping or self._room.locked():
             return False
         await self._room.acquire()  # at once, for there is room
-        self._begin(run_id)
+        self._begin(run_id, asked)
         return True
 
-    def _begin(self, run_id: str) -> None:
+    def _begin(self, run_id: str, asked: Asked | None = None) -> None:
         # A run outlives the request that brings it, whose id its log lines must not carry.
-        task = asyncio.create_task(self._attempt(run_id), name=run_id, context=Context())
+        task = asyncio.create_task(self._attempt(run_id, asked), name=run_id, context=Context())
         self._executing[run_id] = task
         self.events.expect(run_id)
         task.add_done_callback(lambda _: self._finish(run_id, task))
@@ -177,14 +183,15 @@ class Engine:
         if task is not None and not task.cancelling():  # a second one would disturb the first's end
             task.cancel()
 
-    async def _attempt(self, run_id: str) -> None:
+    async def _attempt(self, run_id: str, asked: Asked | None) -> None:
         assert self._execute is not None, "nobody has said what executing means"
         structlog.contextvars.bind_contextvars(run_id=run_id)
         while True:
             try:
-                return await self._execute(run_id)
+                return await self._execute(run_id, asked)
             except Exception as error:
                 log.warning("run could not be executed and is tried again", error=_cause(error))
+                asked = None
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _take_forever(self) -> None:

@@ -13,6 +13,7 @@ import structlog
 from gpt_assistant_api import db, images
 from gpt_assistant_api.blobs import Blobs, original_key
 from gpt_assistant_api.db import messages, runs, threads
+from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import (
     ContextTooLongError,
@@ -88,9 +89,10 @@ class _OvertakenError(Exception):
     """Another attempt, a cancel or a deletion came in between: whatever this one has is void."""
 
 
-async def answer_run(parts: Answering, run_id: str) -> None:
+async def answer_run(parts: Answering, run_id: str, asked: Asked | None = None) -> None:
     """Execute one attempt at a run, to its end or until it is taken away.
 
+    `asked` is what came of the ask, where it has just been made.
     Returns at once when there is nothing to do: the run has ended, or it is not its thread's turn.
     Raises UnavailableError when the database does not answer, for the engine to try again.
     """
@@ -107,7 +109,7 @@ async def answer_run(parts: Answering, run_id: str) -> None:
     )
     try:
         with parts.telemetry.attempt(run):
-            await _Attempt(parts, run).execute()
+            await _Attempt(parts, run, asked).execute()
     except _OvertakenError:
         log.info("run overtaken")
 
@@ -115,9 +117,10 @@ async def answer_run(parts: Answering, run_id: str) -> None:
 class _Attempt:
     """One attempt at a run, and the text that it has so far."""
 
-    def __init__(self, parts: Answering, run: Run) -> None:
+    def __init__(self, parts: Answering, run: Run, asked: Asked | None) -> None:
         self._parts = parts
         self._run = run
+        self._asked = asked
         self._pieces: list[str] = []
         self._length = 0
         self._first_token_seconds: float | None = None
@@ -160,6 +163,17 @@ class _Attempt:
 
     async def _announce(self) -> Message:
         """Tell that the attempt begins, and return the question."""
+        title, question = await self._title_and_question()
+        if self._run.attempt > 1:
+            self._publish(RunRestarted(self._run.attempt))
+        # Again, for who comes now: the log may have lost what the attempts before this one said.
+        self._publish(RunStarted(self._run, title, question))
+        self._publish(MessageStarted(self._run.message_id))
+        return question
+
+    async def _title_and_question(self) -> tuple[str, Message]:
+        if self._asked is not None:
+            return self._asked.thread.title, self._asked.question
         async with self._parts.database.read() as tx:
             thread = await threads.fetch_thread(tx, self._run.thread_id, user_id=self._run.user_id)
             question = await messages.fetch_message(
@@ -168,14 +182,11 @@ class _Attempt:
             if thread is None or question is None:
                 raise _OvertakenError
             [question] = await messages.with_relations(tx, [question])
-        if self._run.attempt > 1:
-            self._publish(RunRestarted(self._run.attempt))
-        # Again, for who comes now: the log may have lost what the attempts before this one said.
-        self._publish(RunStarted(self._run, thread.title, question))
-        self._publish(MessageStarted(self._run.message_id))
-        return question
+        return thread.title, question
 
     async def _turns(self, question: Message, budget: int) -> list[Turn]:
+        if question.parent_id is None and question.reply_to is None:
+            return [await self._turn(question, {})]
         async with self._parts.database.read() as tx:
             history = await messages.fetch_history(
                 tx, question.message_id, cut_before=cut_before(question.path_tokens, budget)
@@ -276,15 +287,8 @@ class _Attempt:
                 error=ending.error,
             )
             if run is not None:
-                await messages.end_answer(
-                    tx,
-                    run.message_id,
-                    status=_message_status(ending.status),
-                    content=self._text,
-                    tokens=estimate_tokens(self._text),
-                )
+                message = await self._store_answer(tx, _message_status(ending.status))
                 next_run_id = await runs.hand_on_thread(tx, run, now)
-                message = await self._stored_answer(tx)
         if run is None:
             await self._settle_cancelled()
             return
@@ -303,23 +307,20 @@ class _Attempt:
                 await runs.give_back_run(tx, self._run.run_id, self._run.attempt)
                 return
             if run is not None:
-                await messages.end_answer(
-                    tx,
-                    run.message_id,
-                    status="incomplete",
-                    content=self._text,
-                    tokens=estimate_tokens(self._text),
-                )
-                message = await self._stored_answer(tx)
+                message = await self._store_answer(tx, "incomplete")
         self._settled = True
         if run is None:
             self._publish(RunEnded(replace(self._run, status="cancelled", ended_at=utc_now())))
         else:
             self._tell_end(run, message)
 
-    async def _stored_answer(self, tx: db.Tx) -> Message:
-        message = await messages.fetch_message(
-            tx, self._run.message_id, thread_id=self._run.thread_id
+    async def _store_answer(self, tx: db.Tx, status: MessageStatus) -> Message:
+        message = await messages.end_answer(
+            tx,
+            self._run.message_id,
+            status=status,
+            content=self._text,
+            tokens=estimate_tokens(self._text),
         )
         if message is None:
             raise _OvertakenError

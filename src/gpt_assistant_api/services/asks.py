@@ -350,5 +350,5 @@ async def _hand_over(database: db.Database, engine: Engine, stored: _Stored) -> 
     for run, answer in stored.stopped:
         await engine.cancel_run(run, answer, take)
     if stored.active:
-        await engine.submit_run(stored.asked.run.run_id)
+        await engine.submit_run(stored.asked.run.run_id, stored.asked)
     return stored.asked

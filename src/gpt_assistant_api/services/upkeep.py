@@ -26,7 +26,7 @@ async def resume_runs(
         run_ids = await runs.fetch_unfinished(
             tx, created_before=utc_now() - older_than, limit=10_000
         )
-    await engine.submit_run(*run_ids)
+    await engine.submit_runs(run_ids)
     return len(run_ids)
 
 
