@@ -20,7 +20,7 @@ from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.domain.events import Event, MessageCompleted, RunEnded
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run
-from gpt_assistant_api.engine.address import EMBEDDED, explained, reason
+from gpt_assistant_api.engine.address import EMBEDDED
 from gpt_assistant_api.engine.archive import Archive
 from gpt_assistant_api.engine.kept import KeptLogs
 from gpt_assistant_api.engine.log import EventLog
@@ -263,6 +263,7 @@ async def open_engine(
     from gpt_assistant_api.engine.redis import connected  # noqa: PLC0415
     from gpt_assistant_api.engine.shared_queue import SharedQueue  # noqa: PLC0415
     from gpt_assistant_api.engine.streams import Streams  # noqa: PLC0415
+    from gpt_assistant_api.engine.troubles import look_at_store  # noqa: PLC0415
 
     async with connected(url) as redis:
         engine = Engine(
@@ -271,7 +272,7 @@ async def open_engine(
             redis_pool=redis.connection_pool,
             on_end=on_end,
         )
-        await _look_at_store(engine)
+        await look_at_store(engine.events.check)
         async with _keeping_events(engine):
             yield engine
 
@@ -283,21 +284,6 @@ async def _keeping_events(engine: Engine) -> AsyncGenerator[None, None]:
         yield
     finally:
         await engine.events.close()
-
-
-async def _look_at_store(engine: Engine) -> None:
-    """Refuse a setting that is wrong; a store that is away may come back, and is waited for."""
-    try:
-        await engine.events.check()
-    except (UnavailableError, ValueError, TypeError) as failure:
-        error = failure.__cause__ if isinstance(failure, UnavailableError) else failure
-        assert isinstance(error, Exception), "the log says what it comes from"
-        if wrong := explained(error):
-            raise wrong from None
-        log.warning(
-            "REDIS_URL: Redis does not answer; what does not fit one process waits until it does",
-            reason=reason(error),
-        )
 
 
 @asynccontextmanager

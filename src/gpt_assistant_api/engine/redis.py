@@ -1,6 +1,7 @@
 """The connection to Redis or Valkey. Imported only where REDIS_URL is set."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,14 +9,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gpt_assistant_api.domain.errors import UnavailableError
-from gpt_assistant_api.engine.address import explained, give_up_the_dead
+from gpt_assistant_api.engine.troubles import explained
 
 STORE_SECONDS = 3.0
 _SENTINEL_PORT = 26379
+_UNANSWERED_SECONDS = 20
 # Blocking reads wait longer than any time of the client's own. With the older protocol every
 # server gives replies of one shape.
 _OPTIONS: dict[str, Any] = {"socket_timeout": None, "protocol": 2}
@@ -33,7 +37,7 @@ async def connected(url: str) -> AsyncGenerator[Any, None]:
     except (ValueError, TypeError) as error:
         raise explained(error) or error from None
     if not url.startswith("unix:"):
-        give_up_the_dead(pool)
+        _give_up_the_dead(pool)
     client = Redis(connection_pool=pool)
     try:
         yield client
@@ -81,6 +85,26 @@ def _address(host: str) -> tuple[str, int]:
     if not parts.hostname:
         raise ValueError("a host of Sentinel has no name")
     return parts.hostname, parts.port or _SENTINEL_PORT
+
+
+def _give_up_the_dead(pool: Any) -> None:
+    """Have connections end whose other side has vanished; the system waits a quarter hour for it.
+
+    That is for what was sent and never received; a silence in which nothing is sent is looked into
+    by the client's own probes. A Sentinel that is gone is passed over instead of tried ten times.
+    """
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        sentinel.set_retry(Retry(NoBackoff(), 0))
+        sentinel.connection_pool.connection_kwargs["socket_connect_timeout"] = 0.5
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        kept = pool.connection_kwargs.get("socket_keepalive_options")
+        probes = kept or {
+            socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3,
+        }  # fmt: skip
+        pool.connection_kwargs["socket_keepalive_options"] = {
+            **probes,
+            socket.TCP_USER_TIMEOUT: _UNANSWERED_SECONDS * 1_000,
+        }
 
 
 @asynccontextmanager
