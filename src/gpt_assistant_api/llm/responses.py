@@ -57,10 +57,12 @@ def _request(turns: Sequence[Turn], settings: GenerationSettings) -> dict[str, A
     return request
 
 
-def _content(turn: Turn) -> str | list[dict[str, str]]:
+def _content(turn: Turn) -> str | list[dict[str, Any]]:
     if turn.role == "assistant" or not turn.pictures:
         return turn.text
-    parts = [{"type": "input_text", "text": turn.text}] if turn.text.strip() else []
+    parts: list[dict[str, Any]] = []
+    if turn.text.strip():
+        parts.append({"type": "input_text", "text": turn.text})
     parts += [
         {"type": "input_image", "image_url": data_url(picture), "detail": "auto"}
         for picture in turn.pictures
