@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.model_server import ModelServerSimulation
-from tests.processes import ProgramProcess, ServerProcess, server_process
 
 from promises.audit import Audit, audit, audit_stored
 from promises.crowd import Crowd, settings_for, talking
-from promises.forked import forked_server
+from promises.forked import ForkedProgram, ForkedServer, forked_server
 from promises.markers import Model
 
 
@@ -29,8 +28,8 @@ def model(upstream: ModelServerSimulation) -> Model:
 class Fleet:
     """Programs that share everything."""
 
-    servers: list[ServerProcess]
-    worker: ProgramProcess
+    servers: list[ForkedServer]
+    worker: ForkedProgram
     settings: dict[str, str]
 
     async def start(self) -> None:
@@ -61,13 +60,13 @@ def fleet(
         "FILES_URL": (tmp_path / "files").as_uri(), "LEASE_SECONDS": request.param,
     }  # fmt: skip
     with ExitStack() as stack:
-        servers = [stack.enter_context(server_process(tmp_path, **settings)) for _ in range(3)]
-        worker = ProgramProcess(tmp_path, "worker", **settings)
-        stack.callback(worker.close)
+        servers = [stack.enter_context(forked_server(tmp_path, **settings)) for _ in range(3)]
+        worker = ForkedProgram(tmp_path, "worker", **settings)
+        stack.callback(worker.kill)
         yield Fleet(servers, worker, settings)
 
 
-async def _one_answers(servers: Sequence[ServerProcess]) -> None:
+async def _one_answers(servers: Sequence[ForkedServer]) -> None:
     waiting = [asyncio.ensure_future(server.answers()) for server in servers]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for each in waiting:
@@ -79,7 +78,7 @@ async def test_one_process_on_sqlite_may_be_killed_at_any_moment(
 ) -> None:
     upstream.default = model = Model(delay_seconds=0.002)  # an answer or two between two kills
     data = tmp_path / "data"
-    with forked_server(tmp_path, settings_for(upstream)) as server:
+    with forked_server(tmp_path, **settings_for(upstream)) as server:
         server.spawn()
         await server.answers()
         async with talking([server.url], chance, 4) as crowd:

@@ -21,7 +21,7 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(
     assert len(POINTS) >= 40
     upstream.default = model = Model(delay_seconds=0.001)
     missed: list[str] = []
-    with forked_server(tmp_path, settings_for(upstream)) as server:
+    with forked_server(tmp_path, **settings_for(upstream)) as server:
         async with talking([server.url], chance, 4) as crowd:
             for point in POINTS * 10 if full else chance.sample(POINTS, 8):
                 times = chance.randint(1, 3) if "resume_runs" not in point else 1
