@@ -16,7 +16,8 @@ from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import problem_of_ending
 from gpt_assistant_api.api.rest.rates import count_user
-from gpt_assistant_api.api.rest.schemas import AskOut, MessageOut, RunOut, encode
+from gpt_assistant_api.api.rest.schemas import AskOut, MessageOut, RunOut
+from gpt_assistant_api.api.rest.writing import respond
 from gpt_assistant_api.domain.asks import MAX_FILES, Ask, Asked, Regenerate
 from gpt_assistant_api.domain.errors import NotFoundError, UnavailableError
 from gpt_assistant_api.domain.events import BEGINNING
@@ -214,7 +215,7 @@ async def _outcome(
         headers["Location"] = f"/runs/{outcome.run.run_id}"
     if applied:
         headers["Preference-Applied"] = "respond-async"
-    return Response(encode(shape), status, headers, "application/json")
+    return respond(shape, status, headers)
 
 
 @asynccontextmanager

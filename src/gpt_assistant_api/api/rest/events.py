@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gpt_assistant_api.api.rest.links import FileLinks
-from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut, encode
+from gpt_assistant_api.api.rest.schemas import MessageOut, RunOut
+from gpt_assistant_api.api.rest.writing import encode
 from gpt_assistant_api.domain.errors import Refusal, UnavailableError
 from gpt_assistant_api.domain.events import (
     BEGINNING,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.context import (
@@ -14,6 +14,7 @@ from gpt_assistant_api.api.rest.context import (
 )
 from gpt_assistant_api.api.rest.cursors import message_cursor, parse_message_cursor
 from gpt_assistant_api.api.rest.schemas import MessageOut, SearchPage, SearchResult
+from gpt_assistant_api.api.rest.writing import respond
 from gpt_assistant_api.services import messages
 
 routes = router("Threads")
@@ -23,6 +24,7 @@ routes = router("Threads")
     "/search/{user_id}",
     operation_id="search_messages",
     summary="Search messages",
+    response_model=SearchPage,
     responses=responses(),
 )
 async def search_messages(
@@ -33,7 +35,7 @@ async def search_messages(
     ],
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> SearchPage:
+) -> Response:
     """Return the user's messages that have all words of the query, newest first.
 
     The query is words and nothing else: no operators, no quotes.
@@ -46,14 +48,12 @@ async def search_messages(
         before=parse_message_cursor(cursor),
         limit=limit,
     )
-    return SearchPage(
-        results=[
-            SearchResult(
-                message=MessageOut.of(item.message, call.links),
-                thread_title=item.thread_title,
-                snippet=item.snippet,
-            )
-            for item in found
-        ],
-        next_cursor=message_cursor(following),
-    )
+    results = [
+        SearchResult(
+            message=MessageOut.of(item.message, call.links),
+            thread_title=item.thread_title,
+            snippet=item.snippet,
+        )
+        for item in found
+    ]
+    return respond(SearchPage(results=results, next_cursor=message_cursor(following)))

@@ -5,7 +5,6 @@ from datetime import date, datetime
 from inspect import cleandoc
 from typing import Annotated, Any, Literal, cast
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpt_assistant_api.api.rest.links import FileLinks
@@ -39,11 +38,6 @@ class Shape:
     """
 
     __pydantic_config__ = ConfigDict(json_schema_extra=_describe)
-
-
-def encode(shapes: "Shape | dict[str, Shape | str]") -> bytes:
-    """Return the JSON of what the framework does not write."""
-    return orjson.dumps(shapes, option=orjson.OPT_UTC_Z)
 
 
 @dataclass(kw_only=True)

@@ -30,6 +30,7 @@ from gpt_assistant_api.api.rest.schemas import (
     ThreadOut,
     ThreadPage,
 )
+from gpt_assistant_api.api.rest.writing import respond
 from gpt_assistant_api.domain.messages import Branch, Message
 from gpt_assistant_api.markup import render_async
 from gpt_assistant_api.services import files, threads
@@ -38,27 +39,31 @@ routes = router("Threads")
 
 
 @routes.get(
-    "/threads/{user_id}", operation_id="list_threads", summary="List threads", responses=responses()
+    "/threads/{user_id}",
+    operation_id="list_threads",
+    summary="List threads",
+    response_model=ThreadPage,
+    responses=responses(),
 )
 async def list_threads(
     call: Call,
     user_id: UserId,
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> ThreadPage:
+) -> Response:
     """List a user's threads, newest activity first. A user nobody has heard of has none."""
     page, following = await threads.list_threads(
         call.runtime.database, call.actor, user_id, before=parse_thread_cursor(cursor), limit=limit
     )
-    return ThreadPage(
-        threads=[ThreadOut.of(thread) for thread in page], next_cursor=thread_cursor(following)
-    )
+    shown = [ThreadOut.of(thread) for thread in page]
+    return respond(ThreadPage(threads=shown, next_cursor=thread_cursor(following)))
 
 
 @routes.get(
     "/threads/{user_id}/{thread_id}",
     operation_id="get_thread",
     summary="Read a thread",
+    response_model=ThreadMessagesPage,
     responses=responses(404),
 )
 async def get_thread(
@@ -71,7 +76,7 @@ async def get_thread(
     format: Annotated[Format, Query(description="`html` adds `content_html`.")] = "markdown",  # noqa: A002
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> ThreadMessagesPage:
+) -> Response:
     """Return the thread and a page of its messages, oldest first within the page.
 
     A page without a cursor is the newest one, as a chat shows it.
@@ -85,10 +90,12 @@ async def get_thread(
         before=parse_message_cursor(cursor),
         limit=limit,
     )
-    return ThreadMessagesPage(
-        thread=ThreadOut.of(page.thread),
-        messages=await _messages(page.messages, call.links, html=format == "html"),
-        next_cursor=message_cursor(page.older_than),
+    return respond(
+        ThreadMessagesPage(
+            thread=ThreadOut.of(page.thread),
+            messages=await _messages(page.messages, call.links, html=format == "html"),
+            next_cursor=message_cursor(page.older_than),
+        )
     )
 
 
@@ -136,6 +143,7 @@ async def delete_thread(call: Call, user_id: UserId, thread_id: ThreadId) -> Res
     "/threads/{user_id}/{thread_id}/messages-with-files",
     operation_id="list_messages_with_files",
     summary="List the messages that carry files",
+    response_model=MessagePage,
     responses=responses(404),
 )
 async def list_messages_with_files(
@@ -144,7 +152,7 @@ async def list_messages_with_files(
     thread_id: ThreadId,
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> MessagePage:
+) -> Response:
     """Return a page of the messages that carry files, of every branch, each file with its link."""
     page = await threads.list_messages_with_files(
         call.runtime.database,
@@ -154,9 +162,11 @@ async def list_messages_with_files(
         before=parse_message_cursor(cursor),
         limit=limit,
     )
-    return MessagePage(
-        messages=await _messages(page.messages, call.links, html=False),
-        next_cursor=message_cursor(page.older_than),
+    return respond(
+        MessagePage(
+            messages=await _messages(page.messages, call.links, html=False),
+            next_cursor=message_cursor(page.older_than),
+        )
     )
 
 
