@@ -7,11 +7,10 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from gpt_assistant_api.images import gif, jpeg, pixels, png, webp
-from gpt_assistant_api.images.bounds import unsupported
+from gpt_assistant_api.images.bounds import LARGE_PIXELS, unsupported
 from gpt_assistant_api.images.colours import in_srgb
 from gpt_assistant_api.images.orientation import turned_upright
 from gpt_assistant_api.images.parts import Parts, Span, whole
-from gpt_assistant_api.images.room import make_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,6 @@ class _Container:
 
 
 _FIRST_BYTES = 16
-_LARGE_PIXELS = 1_000_000
 _CONTAINERS = {
     "image/jpeg": _Container(jpeg.take_apart, jpeg.put_together),
     "image/png": _Container(png.take_apart, png.put_together),
@@ -68,7 +66,7 @@ class Apart:
     @property
     def is_large(self) -> bool:
         """Whether its pixels take megabytes."""
-        return self.parts.width * self.parts.height > _LARGE_PIXELS
+        return self.parts.width * self.parts.height > LARGE_PIXELS
 
 
 def take_apart(file: BinaryIO) -> Apart:
@@ -86,8 +84,6 @@ def rebuild(apart: Apart) -> AcceptedImage:
 
     Raises InvalidError for what is damaged.
     """
-    if apart.is_large:
-        make_room()
     file = TemporaryFile()  # noqa: SIM115 - it is returned
     try:
         width, height = _write(file, apart)

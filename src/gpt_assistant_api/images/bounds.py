@@ -2,6 +2,8 @@
 
 from gpt_assistant_api.domain.errors import InvalidError, UnsupportedMediaError
 
+# Beyond this, the pixels of an image take more memory than everything around them.
+LARGE_PIXELS = 1_000_000
 MAX_PIXELS = 50_000_000
 # What JPEG and GIF can say; a PNG could be one pixel wide and fifty million high.
 MAX_SIDE = 65_535

@@ -14,8 +14,9 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from gpt_assistant_api.images.bounds import corrupt
+from gpt_assistant_api.images.bounds import LARGE_PIXELS, corrupt
 from gpt_assistant_api.images.parts import Frame, joined
+from gpt_assistant_api.images.room import make_room
 from gpt_assistant_api.images.webp import is_lossless
 
 _DECODERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
@@ -58,6 +59,8 @@ def open_image(file: BinaryIO, content_type: str) -> ImageFile.ImageFile:
 
 def load(image: Image.Image) -> None:
     """Decode the image, or the first frame of it, to the last pixel."""
+    if image.width * image.height > LARGE_PIXELS:
+        make_room()
     try:
         image.load()
     except MemoryError:
