@@ -9,6 +9,8 @@ import jsonschema_rs
 import pytest
 
 from gpt_assistant_api.api.rest.rules import RULES, Rule
+from gpt_assistant_api.domain.errors import InvalidError
+from gpt_assistant_api.domain.users import checked_user_id
 from tests.api.helpers import assert_problem
 from tests.server import RunningServer, client_of, make_settings, running
 
@@ -134,6 +136,25 @@ def test_examples_of_parameters_and_bodies_are_valid(
                     example[field] = kind["examples"][0]
             if set(content["schema"].get("required", [])) <= set(example):
                 jsonschema_rs.validate(content["schema"], example)
+
+
+def test_a_user_is_described_as_it_is_taken(operations: dict[str, dict[str, Any]]) -> None:
+    [described] = [
+        parameter["schema"]
+        for parameter in operations["delete_thread"]["parameters"]
+        if parameter["name"] == "user_id"
+    ]
+    validator = jsonschema_rs.validator_for(described)
+    characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    user_ids = ["", ".", "..", "...", " a", "a ", *(f"a{character}b" for character in characters)]
+    assert [name for name in user_ids if validator.is_valid(name) != is_taken(name)] == []
+
+
+def is_taken(user_id: str) -> bool:
+    try:
+        return checked_user_id(user_id) == user_id
+    except InvalidError:
+        return False
 
 
 def has_example(kind: dict[str, Any]) -> bool:

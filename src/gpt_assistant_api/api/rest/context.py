@@ -13,7 +13,7 @@ from gpt_assistant_api.api.rest.rules import GuardedRoute
 from gpt_assistant_api.domain.errors import NotFoundError
 from gpt_assistant_api.domain.ids import is_id
 
-USER_ID_PATTERN = r"^(?!\s|\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f]*(?<!\s)$"
+USER_ID_PATTERN = r"^(?!\s|\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\ufffd]*(?<!\s)$"
 
 _MEANINGS = {
     400: "The body cannot be read.",
