@@ -88,7 +88,7 @@ async def every_ending(
 
     patch.setattr(threads, "list_threads", broken)
     assert (await client.get("/threads/marker-user")).status_code == 500
-    patch.setattr(answers, "alternating", broken)
+    patch.setattr(answers, "Turn", broken)
     assert (await ask(client)).status_code == 500
 
 
