@@ -63,9 +63,12 @@ class Service:
     async def _begin(self, method: str, path: str, sent: dict[str, Any]) -> httpx2.Response:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
-                urls = [url for url in self._clients if url not in self._out]
+                urls = list(self._clients)
                 self._chance.shuffle(urls)
-                for client in map(self._clients.__getitem__, urls):
+                for url in urls:
+                    if url in self._out:
+                        continue
+                    client = self._clients[url]
                     request = client.build_request(method, path, **sent)
                     try:
                         return await client.send(request, stream=True)

@@ -127,6 +127,7 @@ async def test_replicas_are_replaced_one_by_one_and_no_request_fails(
             for server in fleet.servers:
                 await asyncio.sleep(chance.uniform(0, 1))
                 crowd.service.take_out(server.url)
+                await server.answers()  # so whoever came before this has been let in as well
                 assert await asyncio.to_thread(server.terminate) == 0
                 await server.start()
                 crowd.service.put_back(server.url)
