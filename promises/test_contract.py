@@ -10,6 +10,8 @@ from tests.api.test_contract import broken_by
 
 # An example of many kilobytes is what is wanted here.
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
+# The server, a thread of this process, may draw a random number while an example is made.
+@pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 def test_no_request_of_any_kind_breaks_the_contract(
     tmp_path: Path, database_url: str, chance: random.Random, full: bool
 ) -> None:

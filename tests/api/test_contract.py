@@ -41,6 +41,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 # An example of many kilobytes is what is wanted here.
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
+# The server, a thread of this process, may draw a random number while an example is made.
+@pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 def test_no_request_breaks_the_contract(service: Service) -> None:
     broken, cases = broken_by(service, cases=CASES, seed=SEED)
     assert not broken, "\n\n".join(broken[:20])
