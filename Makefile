@@ -55,6 +55,7 @@ types: $(DEV)
 
 docs: $(DEV)
 	$(BIN)/python -m tests.house.settings_reference
+	$(BIN)/python -m tests.house.sqlite_schema
 
 # Pins stay as they are where pyproject.toml allows them; ARGS=--upgrade takes the newest.
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \

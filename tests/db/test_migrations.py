@@ -107,14 +107,36 @@ async def test_a_program_killed_while_migrating_leaves_the_old_schema(
     # It dies where the last table has been made and the new revision has not been noted.
     script = (
         "import os, signal, sys; from alembic.runtime.migration import HeadMaintainer;"
+        "from pathlib import Path; from gpt_assistant_api.db import migrate;"
         "HeadMaintainer.update_to_step = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        "from gpt_assistant_api.db import migrate; migrate.upgrade(sys.argv[1])"
+        "url = sys.argv[1]; path = url.removeprefix('sqlite:///');"
+        "is_file = path != url;"
+        "migrate.run_migrations_on_sqlite(Path(path)) if is_file else migrate.upgrade(url)"
     )
     program = await asyncio.create_subprocess_exec(sys.executable, "-c", script, empty_database_url)
     assert await program.wait() == -signal.SIGKILL
     assert await asyncio.to_thread(migrate.check_schema, empty_database_url) == "empty"
     await asyncio.to_thread(migrate.upgrade, empty_database_url)
     assert await asyncio.to_thread(migrate.check_schema, empty_database_url) == "current"
+
+
+def test_a_program_killed_while_making_a_database_leaves_none(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    script = (
+        "import os, signal, sqlite3, sys; from gpt_assistant_api.db import migrate\n"
+        "class Dying(sqlite3.Connection):\n"
+        "    def execute(self, sql, *arguments):\n"
+        "        if sql.startswith('INSERT'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().execute(sql, *arguments)\n"
+        "connect = sqlite3.connect\n"
+        "sqlite3.connect = lambda *a, **named: connect(*a, **named | {'factory': Dying})\n"
+        "migrate.upgrade(sys.argv[1])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, url], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert migrate.check_schema(url) == "empty"
+    migrate.upgrade(url)
+    assert migrate.check_schema(url) == "current"
 
 
 def statements(path: Path) -> set[str]:
@@ -129,12 +151,11 @@ def statements(path: Path) -> set[str]:
     return {" ".join(sorted(re.findall(r"[^\s,()]+|[()]", sql))) for (sql,) in rows}
 
 
-def test_the_migrations_add_up_to_the_tables_on_sqlite(
-    migrated_sqlite: Path, tmp_path: Path
-) -> None:
+def test_the_migrations_add_up_to_the_tables_on_sqlite(tmp_path: Path) -> None:
+    migrate.run_migrations_on_sqlite(tmp_path / "migrated.db")
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'tables.db'}", poolclass=sa.NullPool)
     metadata.create_all(engine)
-    assert statements(migrated_sqlite) == statements(tmp_path / "tables.db")
+    assert statements(tmp_path / "migrated.db") == statements(tmp_path / "tables.db")
 
 
 async def test_the_migrations_add_up_to_the_tables_on_postgresql(
