@@ -4,7 +4,7 @@ import asyncio
 
 import httpx2
 
-from tests.api.helpers import assert_problem, messages_of, start, text_of, watch
+from tests.api.helpers import assert_problem, messages_of, read_events, start, text_of, watch
 from tests.model_server import Answer, ModelServerSimulation
 
 
@@ -100,11 +100,11 @@ async def test_deleting_the_thread_stops_its_run_and_nothing_comes_back(
     upstream.script(Answer(text="Never seen", pieces=2, pause_after=1))
     started = await start(client)
     run_id, thread_id = started["run"]["run_id"], started["thread_id"]
-    watcher = asyncio.ensure_future(watch(client, run_id))
     await watch(client, run_id, until=3)
-    assert (await client.delete(f"/threads/ada/{thread_id}")).status_code == 204
-    assert await upstream.requests[0].wait_closed()
-    await watcher
+    async with client.stream("GET", f"/runs/{run_id}/events") as watching:
+        assert (await client.delete(f"/threads/ada/{thread_id}")).status_code == 204
+        assert await upstream.requests[0].wait_closed()
+        await read_events(watching)
     assert_problem(await client.get(f"/runs/{run_id}"), 404, "run_not_found")
     assert_problem(await client.get(f"/runs/{run_id}/events"), 404, "run_not_found")
     assert_problem(await client.get(f"/threads/ada/{thread_id}"), 404, "thread_not_found")
