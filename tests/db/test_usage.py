@@ -77,6 +77,7 @@ def first_release(monkeypatch: pytest.MonkeyPatch) -> None:
         command.upgrade(config, "20261124_0200")
 
     monkeypatch.setattr(migrate, "_run_migrations", begin)
+    monkeypatch.setattr(migrate, "_create_on_sqlite", migrate.run_migrations_on_sqlite)
     monkeypatch.setattr(migrate, "HEAD", "20261124_0200")
 
 

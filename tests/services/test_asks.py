@@ -158,11 +158,11 @@ class Counting:
             self.counts.append(len(recorder.statements))
 
 
-async def test_an_ask_is_one_transaction_of_seven_statements(
+async def test_an_ask_is_one_transaction_of_six_statements(
     sqlite: Database, engine: Engine, anybody: Actor
 ) -> None:
     database = Counting(sqlite)
     first = await ask(database, engine, NO_LIMITS, anybody, Ask("ada", "Hi"))
     await cancel_run(sqlite, engine, anybody, first.run.run_id)
     await ask(database, engine, NO_LIMITS, anybody, Ask("ada", "Hi", first.thread.thread_id))
-    assert database.counts == [7, 7]
+    assert database.counts == [6, 6]

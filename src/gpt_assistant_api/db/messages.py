@@ -268,12 +268,18 @@ async def save_answer(tx: Tx, message_id: int, *, content: str) -> None:
 
 
 async def end_answer(
-    tx: Tx, message_id: int, *, status: MessageStatus, content: str, tokens: int
+    tx: Tx,
+    message_id: int,
+    *,
+    status: MessageStatus,
+    content: str,
+    tokens: int,
+    is_leaf: bool = False,
 ) -> Message | None:
     """Write the final text and status of an answer, which has counted for no tokens until now.
 
-    What was asked while it grew stands below it already and gets its tokens as well. Returns the
-    answer, or None when it is gone.
+    What was asked while it grew stands below it already and gets its tokens as well; `is_leaf`
+    says that there is nothing. Returns the answer, or None when it is gone.
     """
     row = await tx.fetch_one(
         "UPDATE messages SET status = :status, content = :content,"
@@ -283,16 +289,17 @@ async def end_answer(
         content=content,
         tokens=tokens,
     )
-    await tx.execute(
-        "UPDATE messages SET path_tokens = path_tokens + :tokens WHERE message_id IN ("
-        " WITH RECURSIVE below(message_id) AS ("
-        "  SELECT message_id FROM messages WHERE parent_id = :message_id"
-        "  UNION ALL SELECT m.message_id FROM below"
-        "   JOIN messages m ON m.parent_id = below.message_id)"
-        " SELECT message_id FROM below)",
-        message_id=message_id,
-        tokens=tokens,
-    )
+    if not is_leaf:
+        await tx.execute(
+            "UPDATE messages SET path_tokens = path_tokens + :tokens WHERE message_id IN ("
+            " WITH RECURSIVE below(message_id) AS ("
+            "  SELECT message_id FROM messages WHERE parent_id = :message_id"
+            "  UNION ALL SELECT m.message_id FROM below"
+            "   JOIN messages m ON m.parent_id = below.message_id)"
+            " SELECT message_id FROM below)",
+            message_id=message_id,
+            tokens=tokens,
+        )
     return Message(**row) if row else None
 
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import Any, Final
 
@@ -56,6 +57,8 @@ class Connection(ABC):
         self._connection = connection
         self._worker = worker
         self._turns = turns
+        self._until = inf
+        connection.set_progress_handler(lambda: monotonic() > self._until, _STEPS_BETWEEN_CHECKS)
 
     @abstractmethod
     async def run(self, statement: Statement, sql: str, arguments: list[Any]) -> Any:
@@ -77,8 +80,7 @@ class Connection(ABC):
         return await self._worker.call(statement, self._connection, sql, arguments)
 
     def _glance(self, statement: Statement, sql: str, arguments: list[Any]) -> Any:
-        until = monotonic() + MAX_GLANCE_SECONDS
-        self._connection.set_progress_handler(lambda: monotonic() > until, _STEPS_BETWEEN_CHECKS)
+        self._until = monotonic() + MAX_GLANCE_SECONDS
         try:
             return statement(self._connection, sql, arguments)
         except sqlite3.OperationalError as error:
@@ -86,7 +88,7 @@ class Connection(ABC):
                 raise _TookTooLong from None
             raise
         finally:
-            self._connection.set_progress_handler(None, 0)
+            self._until = inf
 
     async def close(self) -> None:
         """Close the connection after what was begun; an open transaction is undone."""

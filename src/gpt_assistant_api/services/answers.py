@@ -44,6 +44,7 @@ from gpt_assistant_api.domain.history import (
 )
 from gpt_assistant_api.domain.messages import Message, MessageStatus
 from gpt_assistant_api.domain.runs import EndStatus, Run, RunError, Usage
+from gpt_assistant_api.domain.threads import Thread
 from gpt_assistant_api.engine import Engine
 from gpt_assistant_api.llm import Delta, End, GenerationSettings, ModelServer
 from gpt_assistant_api.telemetry import SILENT, Telemetry
@@ -275,7 +276,7 @@ class _Attempt:
         """Store the end, then tell it; what was overtaken changes nothing and tells nothing."""
         now = utc_now()
         async with self._parts.database.write() as tx:
-            await threads.lock_thread(tx, self._run.thread_id, user_id=self._run.user_id)
+            thread = await self._lock_thread(tx)
             run = await runs.end_run(
                 tx,
                 self._run.run_id,
@@ -287,7 +288,7 @@ class _Attempt:
                 error=ending.error,
             )
             if run is not None:
-                message = await self._store_answer(tx, _message_status(ending.status))
+                message = await self._store_answer(tx, thread, _message_status(ending.status))
                 next_run_id = await runs.hand_on_thread(tx, run, now)
         if run is None:
             await self._settle_cancelled()
@@ -301,26 +302,33 @@ class _Attempt:
         if self._settled:
             return
         async with self._parts.database.write() as tx:
-            await threads.lock_thread(tx, self._run.thread_id, user_id=self._run.user_id)
+            thread = await self._lock_thread(tx)
             run = await runs.hold_cancelled(tx, self._run.run_id, self._run.attempt)
             if run is None and await runs.fetch_run(tx, self._run.run_id) is not None:
                 await runs.give_back_run(tx, self._run.run_id, self._run.attempt)
                 return
             if run is not None:
-                message = await self._store_answer(tx, "incomplete")
+                message = await self._store_answer(tx, thread, "incomplete")
         self._settled = True
         if run is None:
             self._publish(RunEnded(replace(self._run, status="cancelled", ended_at=utc_now())))
         else:
             self._tell_end(run, message)
 
-    async def _store_answer(self, tx: db.Tx, status: MessageStatus) -> Message:
+    async def _lock_thread(self, tx: db.Tx) -> Thread | None:
+        return await threads.lock_thread(tx, self._run.thread_id, user_id=self._run.user_id)
+
+    async def _store_answer(
+        self, tx: db.Tx, thread: Thread | None, status: MessageStatus
+    ) -> Message:
         message = await messages.end_answer(
             tx,
             self._run.message_id,
             status=status,
             content=self._text,
             tokens=estimate_tokens(self._text),
+            # A thread's head is the end of a branch.
+            is_leaf=thread is not None and thread.head_id == self._run.message_id,
         )
         if message is None:
             raise _OvertakenError

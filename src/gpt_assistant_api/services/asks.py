@@ -52,6 +52,7 @@ async def ask(
         attached = await _claim_files(tx, user_id, request.file_ids, limits.storage_bytes)
         if request.reply_to is not None:
             await _message_in(tx, thread, request.reply_to)
+        # Nothing follows the head yet, so this is the first version.
         question = await _append_question(
             tx, thread, request.prompt, attached, parent_id=thread.head_id,
             reply_to=request.reply_to,
@@ -81,6 +82,7 @@ async def regenerate(
                 tx, thread, request.new_prompt, original.files, parent_id=original.parent_id,
                 reply_to=original.reply_to,
             )  # fmt: skip
+        [question] = await messages.with_relations(tx, [question])
         asked = await _queue_answer(tx, thread, question, busy=busy, key_id=actor.key_id)
         return _Stored(asked, not busy, stopped)
 
@@ -296,7 +298,7 @@ async def _append_question(
         parent_id=parent_id,
     )
     await files.attach_files(tx, question.message_id, [file.file_id for file in attached])
-    return question
+    return replace(question, files=tuple(attached)) if attached else question
 
 
 async def _queue_answer(
@@ -336,7 +338,6 @@ async def _queue_answer(
         active_run_id=thread.active_run_id,
         updated_at=now,
     )
-    [question] = await messages.with_relations(tx, [question])
     return Asked(run, thread, question)
 
 
