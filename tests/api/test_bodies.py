@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import pytest
 from structlog.testing import capture_logs
 
@@ -162,6 +163,23 @@ async def test_a_form_changes_a_thread_as_json_does(client: httpx2.AsyncClient) 
         response = await client.patch(path, content=body, headers={"Content-Type": content_type})
         assert response.status_code == 200, response.text
         assert response.json()["title"] == "Größe"
+
+
+async def test_an_empty_field_of_a_form_is_one_that_is_left_out_and_described_so(
+    client: httpx2.AsyncClient,
+) -> None:
+    asked = await client.post("/ask", json={"user_id": "ada", "prompt": "Hello?"})
+    path = f"/threads/ada/{asked.json()['thread_id']}"
+    assert (await client.patch(path, json={"title": ""})).status_code == 422
+    assert (await client.patch(path, data={"title": ""})).json()["title"] == "Hello?"
+    operation = (await client.get("/openapi.json")).json()["paths"][
+        "/threads/{user_id}/{thread_id}"
+    ]["patch"]
+    for media_type, content in operation["requestBody"]["content"].items():
+        validator = jsonschema_rs.validator_for(content["schema"])
+        assert validator.is_valid({"title": ""}) == (media_type != "application/json")
+        assert validator.is_valid({"title": "Hello!"})
+        assert not validator.is_valid({"title": " "})
 
 
 async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:

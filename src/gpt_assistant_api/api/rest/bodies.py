@@ -228,12 +228,14 @@ def request_body(shape: type[BodyIn], *, files: bool = False, json: bool = True)
 
 
 def _form_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the shape as a form has it, which cannot say null: a field is left out instead."""
+    """Return the shape as a form has it, which cannot say null: a field is left out or empty."""
     properties = {}
     for name, field in schema["properties"].items():
         kept = {key: value for key, value in field.items() if value is not None}
         for kind in kept.pop("anyOf", []):
             if kind != {"type": "null"}:
                 kept |= kind
+        if "pattern" in kept and name not in schema.get("required", []):
+            kept["pattern"] = f"^$|{kept['pattern']}"
         properties[name] = kept
     return {**schema, "title": f"{schema['title']}Form", "properties": properties}
