@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _FILES_SECONDS = 5.0
 _LOOK_FOR_RUNS_SECONDS = 10.0
+_LOOK_SECONDS = 4.0
 _HAND_OVER_TIME = timedelta(seconds=2)
 _CLEAN_UP_SECONDS = 3_600.0
 _LINK_SECRET_BYTES = 64
@@ -112,7 +113,7 @@ async def open_runtime(
         engine = await stack.enter_async_context(
             open_engine(_redis_url(settings), on_end=telemetry.run_ended)
         )
-        worker = Worker(database, new_id("worker"), alone=engine.embedded)
+        worker = await _open_worker(settings, database, stack, embedded=engine.embedded)
         link_secret = _link_secret(settings)
         limiter = _limiter(settings, engine.redis_pool, link_secret)
         key, base_url = _secret(settings.openai_api_key), settings.openai_base_url
@@ -181,6 +182,23 @@ async def _showing_metrics(
     ports = range(port, port + processes) if port is not None else ()
     async with serving_metrics(metrics, settings.host, ports):
         yield
+
+
+async def _open_worker(
+    settings: Settings, database: db.Database, stack: AsyncExitStack, *, embedded: bool
+) -> Worker:
+    """Return this process among those that execute runs.
+
+    It shows itself alive on a connection of its own: were it to wait behind all that asks, a busy
+    process would be taken for a dead one, and others would do its work again.
+    """
+    alone = embedded and database.dialect == "sqlite"
+    if database.dialect != "sqlite":
+        database = await db.open_database(
+            settings.effective_database_url, migrate=False, max_connections=1
+        )
+        stack.push_async_callback(database.close)
+    return Worker(database, new_id("worker"), alone=alone)
 
 
 async def _open_files(settings: Settings) -> Blobs:
@@ -273,7 +291,14 @@ async def _look_for_runs(runtime: Runtime) -> None:
 
 
 async def _look_after_workers(runtime: Runtime, worker: Worker) -> None:
-    if not runtime.engine.embedded and await worker.look():
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            anybody_died = await worker.look()
+    except TimeoutError:
+        raise UnavailableError(
+            "The database does not answer.", code="database_unavailable"
+        ) from None
+    if anybody_died:
         await upkeep.resume_runs(runtime.database, runtime.engine)
 
 

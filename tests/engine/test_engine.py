@@ -6,6 +6,7 @@ from collections import Counter
 from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.errors import UnavailableError
 from gpt_assistant_api.engine import Engine, open_engine, working
+from gpt_assistant_api.engine.redis import connected
 from tests.engine.conftest import make_run
 
 
@@ -159,3 +160,34 @@ async def test_what_could_not_be_executed_is_tried_again(engine_url: str) -> Non
             await engine.submit_run("run_1")
             await idle(engine)
     assert tries == ["run_1", "run_1"]
+
+
+async def test_at_a_stop_nothing_is_tried_again(engine_url: str) -> None:
+    tries: list[str] = []
+
+    async def execute(run_id: str, _asked: Asked | None) -> None:
+        tries.append(run_id)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise UnavailableError("Away.", code="database_unavailable") from None
+
+    async with open_engine(engine_url) as engine:
+        engine.register(execute)
+        async with asyncio.timeout(10), working(engine, concurrency=5):
+            await engine.submit_run("run_1")
+            while not tries:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+    assert tries == ["run_1"]
+
+
+async def test_what_is_unforeseen_ends_no_loop(redis_url: str) -> None:
+    hands = Hands()
+    async with open_engine(redis_url) as engine, connected(redis_url) as redis:
+        engine.register(hands.execute)
+        await redis.zadd("gpt-assistant-api:waiting", {b"\xff": 0})
+        async with working(engine, concurrency=1):
+            await engine.submit_runs(["run_1", "run_2"])
+            hands.let_go()
+            await hands.have_begun("run_1", "run_2")
+            await idle(engine)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gpt_assistant_api.domain.events import (
     BEGINNING,
@@ -17,6 +18,7 @@ from gpt_assistant_api.domain.events import (
     RunRestarted,
 )
 from gpt_assistant_api.engine import Engine, EventLog, open_engine
+from gpt_assistant_api.engine.redis import connected
 from gpt_assistant_api.engine.streams import Streams
 from tests.engine.conftest import make_run
 from tests.fixtures.redis import RedisServer
@@ -162,6 +164,46 @@ async def test_what_a_store_has_forgotten_leaves_no_hole_in_what_is_watched(
         a.events.release("run_1")
         async with open_engine(redis_server.url) as late:
             assert await seen(late.events) == again
+
+
+async def test_what_redis_refuses_is_kept_until_it_takes_it(redis_server: RedisServer) -> None:
+    async with (
+        connected(redis_server.url) as redis,
+        open_engine(redis_server.url) as a,
+        open_engine(redis_server.url) as b,
+    ):
+        await redis.config_set("maxmemory", 1)
+        told: list[Event] = [MessageDelta("kept", 0), RunEnded(make_run())]
+        with capture_logs() as lines:
+            for event in told:
+                a.events.publish("run_1", 1, event)
+            async with asyncio.timeout(10):
+                while not lines:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+        await redis.config_set("maxmemory", 0)
+        await is_written(a.events)
+        assert await seen(b.events) == told
+
+
+async def test_an_entry_of_another_form_stops_nobody_else(redis_server: RedisServer) -> None:
+    async with (
+        connected(redis_server.url) as redis,
+        open_engine(redis_server.url) as a,
+        open_engine(redis_server.url) as b,
+    ):
+        other = asyncio.ensure_future(seen(b.events, "run_2"))
+        with capture_logs() as lines:
+            broken = asyncio.ensure_future(seen(b.events, "run_1"))
+            async with asyncio.timeout(10):
+                while not lines:
+                    await redis.xadd("gpt-assistant-api:log:run_1", {b"odd": b"form"})
+                    await asyncio.sleep(0.05)
+        told: list[Event] = [MessageDelta("text", 0), RunEnded(make_run("run_2"))]
+        for event in told:
+            a.events.publish("run_2", 1, event)
+        assert await other == told
+        broken.cancel()
+        await asyncio.gather(broken, return_exceptions=True)
 
 
 async def is_written(log: EventLog) -> None:

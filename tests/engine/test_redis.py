@@ -73,6 +73,10 @@ async def test_a_user_and_a_socket_are_named_by_the_url(redis_server: RedisServe
         await works(redis_server.url.replace(f":{redis_server.password}", f"eve:{password}"))
 
 
+async def test_no_option_of_a_url_takes_away_what_is_needed(redis_server: RedisServer) -> None:
+    assert await works(f"{redis_server.url}?protocol=3&decode_responses=true&socket_timeout=1")
+
+
 async def test_the_primary_is_found_by_sentinel(redis_server: RedisServer, tmp_path: Path) -> None:
     port, settings = free_port(), tmp_path / "sentinel.conf"
     settings.write_text(

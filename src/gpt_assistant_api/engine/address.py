@@ -19,12 +19,12 @@ _SCHEMES: Final = {
     "valkeys+sentinel": "rediss+sentinel",
 }
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
-# No `socket_timeout`: with it the client may swallow a cancel, and the library then never ends.
+# No `socket_timeout`: blocking reads have a time of their own.
 _ADDED: Final = {"socket_connect_timeout": "3"}
 
 
 def complete(url: str, *, concurrency: int, without_password: bool) -> str:
-    """Return the URL that the library takes. Raises ConfigurationError, which never repeats it.
+    """Return the URL that the client takes. Raises ConfigurationError, which never repeats it.
 
     Whoever can reach that Redis reads and forges answers, so beyond this machine it has a password.
     """

@@ -24,9 +24,9 @@ from gpt_assistant_api.engine.address import EMBEDDED
 from gpt_assistant_api.engine.archive import Archive
 from gpt_assistant_api.engine.kept import KeptLogs
 from gpt_assistant_api.engine.log import EventLog
+from gpt_assistant_api.engine.loops import AGAIN_SECONDS, cause, keep_up
 from gpt_assistant_api.engine.queue import LocalQueue, Queue
 
-_AGAIN_SECONDS = 1.0
 _CANCEL_SECONDS = 2.0
 
 Execute = Callable[[str, Asked | None], Awaitable[None]]
@@ -93,7 +93,7 @@ class Engine:
         try:
             await self._queue.put(waiting)
         except UnavailableError as error:
-            log.warning("runs could not be handed over", count=len(waiting), error=_cause(error))
+            log.warning("runs could not be handed over", count=len(waiting), error=cause(error))
             return False
         return True
 
@@ -135,8 +135,11 @@ class Engine:
         """Execute so many runs at a time, from now on."""
         self._room = asyncio.Semaphore(concurrency)
         self._listeners = [
-            asyncio.create_task(self._take_forever(), name="engine: take"),
-            asyncio.create_task(self._listen_forever(), name="engine: listen"),
+            asyncio.create_task(keep_up("runs cannot be taken", self._take), name="engine: take"),
+            asyncio.create_task(
+                keep_up("cancels cannot be heard", lambda: self._queue.listen(self._stop)),
+                name="engine: listen",
+            ),
         ]
 
     def begin_stop(self) -> None:
@@ -176,7 +179,7 @@ class Engine:
         self._room.release()
         self.events.release(run_id)
         if self._stopping and task.cancelled() and not self.embedded:
-            self._handing_over.append(asyncio.create_task(self._queue.put([run_id])))
+            self._hand_over(run_id)
 
     def _stop(self, run_id: str) -> None:
         task = self._executing.get(run_id)
@@ -190,35 +193,27 @@ class Engine:
             try:
                 return await self._execute(run_id, asked)
             except Exception as error:
-                log.warning("run could not be executed and is tried again", error=_cause(error))
+                if self._stopping:  # what it was cancelled for: somebody else executes it
+                    raise asyncio.CancelledError from error
+                log.warning("run could not be executed and is tried again", error=cause(error))
                 asked = None
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _take_forever(self) -> None:
+    async def _take(self) -> None:
+        """Take runs out of the queue while there is room, which is not kept for them meanwhile."""
         while True:
             await self._room.acquire()
-            try:
-                run_id = await self._queue.take()
-            except BaseException as error:
-                self._room.release()
-                if not isinstance(error, UnavailableError):
-                    raise
-                await asyncio.sleep(_AGAIN_SECONDS)
+            self._room.release()
+            run_id = await self._queue.take()
+            if await self._begin_here(run_id):
                 continue
-            if run_id in self._executing:
-                self._room.release()
-                continue
-            self._begin(run_id)
             if self._stopping:
-                self._stop(run_id)
+                self._hand_over(run_id)
+            else:
+                await self._queue.put([run_id])
 
-    async def _listen_forever(self) -> None:
-        while True:
-            try:
-                await self._queue.listen(self._stop)
-            except UnavailableError as error:
-                log.warning("cancels cannot be heard", error=_cause(error))
-            await asyncio.sleep(_AGAIN_SECONDS)
+    def _hand_over(self, run_id: str) -> None:
+        self._handing_over.append(asyncio.create_task(self._queue.put([run_id])))
 
     async def _call_off(self, run: Run) -> None:
         if run.run_id in self._executing:
@@ -239,10 +234,6 @@ class Engine:
         self.events.release(run.run_id)
         if self._on_end is not None:
             self._on_end(run)
-
-
-def _cause(error: Exception) -> str:
-    return type(error.__cause__ or error).__name__
 
 
 @asynccontextmanager

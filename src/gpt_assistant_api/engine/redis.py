@@ -22,7 +22,7 @@ _SENTINEL_PORT = 26379
 _UNANSWERED_SECONDS = 20
 # Blocking reads wait longer than any time of the client's own. With the older protocol every
 # server gives replies of one shape.
-_OPTIONS: dict[str, Any] = {"socket_timeout": None, "protocol": 2}
+_OPTIONS: dict[str, Any] = {"socket_timeout": None, "protocol": 2, "decode_responses": False}
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ async def connected(url: str) -> AsyncGenerator[Any, None]:
 def _pool(url: str) -> ConnectionPool:
     scheme, _, rest = url.partition("://")
     if not scheme.endswith("+sentinel"):
-        return ConnectionPool.from_url(url, **_OPTIONS)
+        return ConnectionPool(**{**parse_url(url), **_OPTIONS})
     place, _, query = rest.partition("?")
     netloc, _, path = place.partition("/")
     login, at, hosts = netloc.rpartition("@")

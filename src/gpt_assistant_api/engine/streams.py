@@ -18,14 +18,16 @@ from gpt_assistant_api.domain.events import EventId, RunEnded
 from gpt_assistant_api.engine.archive import KEPT_AFTER_END_SECONDS, Feed, Written
 from gpt_assistant_api.engine.channel import LoggedEvent
 from gpt_assistant_api.engine.codec import decode, encode
+from gpt_assistant_api.engine.loops import keep_up
 from gpt_assistant_api.engine.redis import STORE_SECONDS, answering
 
 _FLUSH_SECONDS = 0.025
-_RETRY_SECONDS = 1.0
 _BLOCK_SECONDS = 15.0
 _KEPT_WHILE_RUNNING_SECONDS = 86_400
 _PENDING_EVENTS = 100_000
 _EVENTS = b"e"
+
+_Entry = tuple[bytes, dict[bytes, bytes]]
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class Streams:
         self._writing: dict[str, list[LoggedEvent]] = {}
         self._has_pending = asyncio.Event()
         self._followed: dict[str, bytes] = {}
+        self._last_wake = b"0-0"
         self._wake_key = f"{name}:wake:{secrets.token_hex(8)}"
         self._tasks: list[asyncio.Task[None]] = []
         self._reader: asyncio.Task[None] | None = None
@@ -52,7 +55,8 @@ class Streams:
     def start(self, feed: Feed, written: Written) -> None:
         """Begin to write and to follow; needs the running loop."""
         self._feed, self._written = feed, written
-        self._tasks = [asyncio.create_task(self._write_forever(), name="event log: write")]
+        writing = keep_up("event log cannot be written", self._write_on)
+        self._tasks = [asyncio.create_task(writing, name="event log: write")]
 
     async def close(self) -> None:
         """Write what was added and stop."""
@@ -85,7 +89,7 @@ class Streams:
         """Return the events of a run that are kept, or raise UnavailableError."""
         async with answering():
             entries = await self._redis.xrange(self._key(run_id))
-        return list(_events_of(entries))
+        return _events_of(run_id, entries) or []
 
     async def has(self, run_id: str) -> bool:
         """Tell whether any event of a run is kept, or raise UnavailableError."""
@@ -100,7 +104,9 @@ class Streams:
         if self._reader is None:
             # It outlives the request that it begins in, whose id its log lines must not carry.
             self._reader = asyncio.create_task(
-                self._read_forever(), name="event log: read", context=Context()
+                keep_up("event log cannot be read", self._read_on),
+                name="event log: read",
+                context=Context(),
             )
         else:
             task = asyncio.create_task(self._interrupt_reader())
@@ -114,15 +120,11 @@ class Streams:
     def _key(self, run_id: str) -> str:
         return f"{self._name}:log:{run_id}"
 
-    async def _write_forever(self) -> None:
+    async def _write_on(self) -> None:
         while True:
             await self._has_pending.wait()
             await asyncio.sleep(_FLUSH_SECONDS)
-            try:
-                await self._write()
-            except UnavailableError as error:
-                log.warning("event log cannot be written", error=type(error.__cause__).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
+            await self._write()
 
     async def _write(self) -> None:
         """Append what is pending; what cannot be written now stays pending."""
@@ -135,7 +137,7 @@ class Streams:
                 pipeline = self._redis.pipeline(transaction=False)
                 for run_id, events in self._writing.items():
                     self._append(pipeline, run_id, events)
-                await pipeline.execute(raise_on_error=False)
+                _check_kept(await pipeline.execute(raise_on_error=False))
         except BaseException:  # readers pass over what the stream has had already
             for run_id, events in self._pending.items():
                 self._writing.setdefault(run_id, []).extend(events)
@@ -169,36 +171,44 @@ class Streams:
                 await self._redis.xadd(self._wake_key, {b"w": b""}, maxlen=1)
                 await self._redis.expire(self._wake_key, _KEPT_WHILE_RUNNING_SECONDS)
 
-    async def _read_forever(self) -> None:
-        last_wake = b"0-0"
+    async def _read_on(self) -> None:
         while True:
             keys = {self._key(run_id).encode(): run_id for run_id in self._followed}
             positions: dict[Any, Any] = {key: self._followed[keys[key]] for key in keys}
-            positions[self._wake_key] = last_wake
-            try:
-                async with answering(_BLOCK_SECONDS + STORE_SECONDS):
-                    found = await self._redis.xread(positions, block=int(_BLOCK_SECONDS * 1000))
-            except UnavailableError as error:
-                log.warning("event log cannot be read", error=type(error.__cause__).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
+            positions[self._wake_key] = self._last_wake
+            async with answering(_BLOCK_SECONDS + STORE_SECONDS):
+                found = await self._redis.xread(positions, block=int(_BLOCK_SECONDS * 1000))
             for key, entries in found or []:
                 if key in keys:
                     self._pass_on(keys[key], entries)
                 else:
-                    last_wake = entries[-1][0]
+                    self._last_wake = entries[-1][0]
 
-    def _pass_on(self, run_id: str, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        goes_on = self._feed(run_id, _events_of(entries))
+    def _pass_on(self, run_id: str, entries: Sequence[_Entry]) -> None:
+        events = _events_of(run_id, entries)
+        goes_on = events is not None and self._feed(run_id, events)
         if goes_on and run_id in self._followed:
             self._followed[run_id] = entries[-1][0]
         elif not goes_on:
             self.unfollow(run_id)
 
 
-def _events_of(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterable[LoggedEvent]:
-    for _, fields in entries:
-        yield from decode(fields[_EVENTS])
+def _events_of(run_id: str, entries: Iterable[_Entry]) -> list[LoggedEvent] | None:
+    """Return the events in these entries, or None where a release of another form wrote them."""
+    try:
+        return [logged for _, fields in entries for logged in decode(fields[_EVENTS])]
+    except (KeyError, ValueError):
+        log.warning("events in the log cannot be read", run_id=run_id)
+        return None
+
+
+def _check_kept(results: Iterable[Any]) -> None:
+    """Raise UnavailableError unless everything was kept, or refused for what has come before."""
+    for result in results:
+        if isinstance(result, Exception) and "equal or smaller" not in str(result):
+            raise UnavailableError(
+                "The store of the run engine keeps nothing.", code="runs_unavailable"
+            ) from result
 
 
 def _feed_nobody(run_id: str, events: Iterable[LoggedEvent]) -> bool:

@@ -97,12 +97,13 @@ async def answer_run(parts: Answering, run_id: str, asked: Asked | None = None) 
     Returns at once when there is nothing to do: the run has ended, or it is not its thread's turn.
     Raises UnavailableError when the database does not answer, for the engine to try again.
     """
-    async with parts.database.write() as tx:
-        run = await runs.claim_run(
-            tx, run_id, worker_id=parts.worker_id, model=parts.model, started_at=utc_now()
-        )
-        if run is not None and run.attempt > 1:
-            await messages.reset_answer(tx, run.message_id)
+    claiming = asyncio.ensure_future(_claim(parts, run_id))
+    try:
+        run = await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        if (run := await claiming) is not None:
+            await _give_back(parts, run)
+        raise
     if run is None:
         return
     structlog.contextvars.bind_contextvars(
@@ -113,6 +114,21 @@ async def answer_run(parts: Answering, run_id: str, asked: Asked | None = None) 
             await _Attempt(parts, run, asked).execute()
     except _OvertakenError:
         log.info("run overtaken")
+
+
+async def _claim(parts: Answering, run_id: str) -> Run | None:
+    async with parts.database.write() as tx:
+        run = await runs.claim_run(
+            tx, run_id, worker_id=parts.worker_id, model=parts.model, started_at=utc_now()
+        )
+        if run is not None and run.attempt > 1:
+            await messages.reset_answer(tx, run.message_id)
+    return run
+
+
+async def _give_back(parts: Answering, run: Run) -> None:
+    async with parts.database.write() as tx:
+        await runs.give_back_run(tx, run.run_id, run.attempt)
 
 
 class _Attempt:

@@ -12,7 +12,8 @@ class Worker:
 
     Each counts up in a row of its own, and whose count stands still for as many looks of another is
     taken for dead: its row is removed, and its runs are anybody's. No clocks are compared, and
-    nobody dies because the database was away, for then nobody looks either.
+    nobody dies because the database was away for all, for then nobody looks either. Who is `alone`
+    by a lock looks at nobody.
     """
 
     def __init__(self, database: db.Database, worker_id: str, *, alone: bool) -> None:
@@ -37,6 +38,8 @@ class Worker:
 
     async def look(self) -> bool:
         """Count, and remove who does not count any more; tell whether there was anybody."""
+        if self._alone:
+            return False
         async with self._database.write() as tx:
             await workers.count_beat(tx, self.worker_id)
             beats = await workers.fetch_beats(tx)
@@ -44,7 +47,7 @@ class Worker:
         self._seen = {other: seen for other, seen in self._seen.items() if other in beats}
         if dead:
             async with self._database.write() as tx:
-                for other in dead:
+                for other in sorted(dead):
                     await workers.delete_worker(tx, other, beats=beats[other])
         return bool(dead)
 
