@@ -98,7 +98,7 @@ class ThreadIn(BodyIn):
         None,
         max_length=MAX_TITLE_CHARACTERS,
         examples=["The blue sky"],
-        json_schema_extra={"pattern": r"[^\s\x00-\x1f]"},
+        json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00-\x1f][^\x00]*$"},
     )
     head_id: MessageId | None = Field(
         None,
@@ -236,6 +236,6 @@ def _form_schema(schema: dict[str, Any]) -> dict[str, Any]:
             if kind != {"type": "null"}:
                 kept |= kind
         if "pattern" in kept and name not in schema.get("required", []):
-            kept["pattern"] = f"^$|{kept['pattern']}"
+            kept["pattern"] = rf"^(?![\s\S])|{kept['pattern']}"
         properties[name] = kept
     return {**schema, "title": f"{schema['title']}Form", "properties": properties}
