@@ -205,7 +205,10 @@ class Lab:
         command = [str(executable), "--config", str(folder / "config.yaml"), "--port", "PORT"]
         return self._start(
             "LiteLLM", command, speaks_chat=True,
-            environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+            environment={
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+                "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # on loopback
+            },
         )  # fmt: skip
 
     @contextmanager

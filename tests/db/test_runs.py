@@ -81,9 +81,9 @@ async def test_a_run_is_its_workers_until_it_is_given_back_or_the_worker_gone(
         assert await unclaimed(tx) == ["run_1"]
         assert [await claimed_by(tx, name) for name in ("a", "b", "a")] == [1, None, 2]
         assert await unclaimed(tx) == []
-        await runs.give_back_run(tx, "run_1", 1)
+        await runs.give_back_run(tx, "run_1", worker_id="b")
         assert await claimed_by(tx, "b") is None
-        await runs.give_back_run(tx, "run_1", 2)
+        await runs.give_back_run(tx, "run_1", worker_id="a")
         assert await unclaimed(tx) == ["run_1"]
         assert await claimed_by(tx, "b") == 3
         await workers.delete_worker(tx, "b")

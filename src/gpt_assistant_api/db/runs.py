@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from gpt_assistant_api.db import messages, threads
+from gpt_assistant_api.db import messages
 from gpt_assistant_api.db import usage as usages
 from gpt_assistant_api.db.database import Tx
 from gpt_assistant_api.db.workers import ALIVE
@@ -91,13 +91,13 @@ async def claim_run(
     return _run(row) if row else None
 
 
-async def give_back_run(tx: Tx, run_id: str, attempt: int) -> None:
-    """Say that whoever executes this attempt no longer does, for any worker to begin the next."""
+async def give_back_run(tx: Tx, run_id: str, *, worker_id: str) -> None:
+    """Say that this worker no longer executes a run, for any to begin the next attempt."""
     await tx.execute(
         "UPDATE runs SET worker_id = NULL"
-        " WHERE run_id = :run_id AND attempt = :attempt AND status = 'in_progress'",
+        " WHERE run_id = :run_id AND worker_id = :worker_id AND status = 'in_progress'",
         run_id=run_id,
-        attempt=attempt,
+        worker_id=worker_id,
     )
 
 
@@ -216,12 +216,18 @@ async def hand_on_thread(tx: Tx, run: Run, at: datetime) -> str | None:
     Returns its id, or None where nobody waits or the thread is another run's. The transaction must
     have locked the thread, or a run that is enqueued now would wait forever.
     """
-    unfinished = await fetch_unfinished_of_thread(tx, run.thread_id, user_id=run.user_id)
-    next_run_id = next((other.run_id for other in unfinished if other.status == "queued"), None)
-    released = await threads.release_thread(
-        tx, run.thread_id, run_id=run.run_id, next_run_id=next_run_id, updated_at=at
+    row = await tx.fetch_one(
+        # A thread's runs are indexed with all that ever ended, a user's unfinished by themselves.
+        "UPDATE threads SET updated_at = :at, active_run_id = (SELECT r.run_id FROM runs r"
+        "  WHERE r.user_id = :user_id AND r.status IN ('queued', 'in_progress')"
+        "  AND r.status = 'queued' AND r.thread_id = :thread_id ORDER BY r.message_id LIMIT 1)"
+        " WHERE thread_id = :thread_id AND active_run_id = :run_id RETURNING active_run_id",
+        thread_id=run.thread_id,
+        user_id=run.user_id,
+        run_id=run.run_id,
+        at=at,
     )
-    return next_run_id if released else None
+    return row["active_run_id"] if row else None
 
 
 async def fetch_unfinished(tx: Tx, *, created_before: datetime, limit: int) -> list[str]:

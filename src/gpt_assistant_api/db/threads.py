@@ -82,21 +82,6 @@ async def update_thread(
     )
 
 
-async def release_thread(
-    tx: Tx, thread_id: str, *, run_id: str, next_run_id: str | None, updated_at: datetime
-) -> bool:
-    """Make the next run the active one; False, and nothing is changed, when `run_id` is not."""
-    changed = await tx.execute(
-        "UPDATE threads SET active_run_id = :next_run_id, updated_at = :updated_at"
-        " WHERE thread_id = :thread_id AND active_run_id = :run_id",
-        thread_id=thread_id,
-        run_id=run_id,
-        next_run_id=next_run_id,
-        updated_at=updated_at,
-    )
-    return changed > 0
-
-
 async def delete_thread(tx: Tx, thread_id: str, *, user_id: str) -> bool:
     """Delete the thread with its messages and runs; False when there is none."""
     changed = await tx.execute(

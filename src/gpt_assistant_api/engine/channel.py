@@ -25,6 +25,7 @@ class Channel:
     published_here: bool = False
     watchers: int = 0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    _waiting_for_end: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def last_id(self) -> EventId:
@@ -60,21 +61,31 @@ class Channel:
         if self.ended or logged.id <= self.last_id:
             return False
         self.events.append(logged)
-        self.wake()
+        self._wake(self._waiting)
+        if self.ended:
+            self._wake(self._waiting_for_end)
         return True
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
-        waiting, self._waiting = self._waiting, []
+        self._wake(self._waiting)
+        self._wake(self._waiting_for_end)
+
+    def _wake(self, waiting: list[asyncio.Future[None]]) -> None:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+        waiting.clear()
 
-    async def watch(self, after: EventId) -> AsyncGenerator[list[LoggedEvent], None]:
+    async def watch(
+        self, after: EventId, *, at_end: bool = False
+    ) -> AsyncGenerator[list[LoggedEvent], None]:
         """Yield what came after an id in whole batches, the last of them ending with the run.
 
-        An empty batch says that somebody called `wake()` for another reason.
+        With `at_end` a batch comes only then. An empty one says that somebody called `wake()` for
+        another reason.
         """
+        waiting = self._waiting_for_end if at_end else self._waiting
         position = bisect_right(self.events, after, key=_id_of)
         while True:
             batch = self.events[position:]
@@ -85,9 +96,9 @@ class Channel:
                 yield unseen
             if self.ended and position == len(self.events):
                 return
-            if position == len(self.events):
+            if position == len(self.events) or (at_end and not self.ended):
                 future = asyncio.get_running_loop().create_future()
-                self._waiting.append(future)
+                waiting.append(future)
                 await future
 
 

@@ -63,12 +63,12 @@ class EventLog:
         return logged.id
 
     async def watch(
-        self, run_id: str, after: EventId = BEGINNING
+        self, run_id: str, after: EventId = BEGINNING, *, at_end: bool = False
     ) -> AsyncGenerator[list[LoggedEvent], None]:
         """Yield the run's events after an id, in batches, until it ends or this process stops.
 
-        An empty batch comes at least every 15 s while nothing happens. Raises UnavailableError when
-        the log cannot be read at the start.
+        With `at_end` they come when it has ended, in one. An empty batch comes at least every 15 s
+        while nothing happens. Raises UnavailableError when the log cannot be read at the start.
         """
         channel = self._channels.get(run_id)
         if channel is None:
@@ -78,7 +78,7 @@ class EventLog:
             self._archive.follow(run_id, channel.last_id)
         channel.watchers += 1
         try:
-            async with aclosing(channel.watch(after)) as batches:
+            async with aclosing(channel.watch(after, at_end=at_end)) as batches:
                 async for batch in batches:
                     yield batch
                     if self.stopping:

@@ -97,12 +97,10 @@ async def answer_run(parts: Answering, run_id: str, asked: Asked | None = None) 
     Returns at once when there is nothing to do: the run has ended, or it is not its thread's turn.
     Raises UnavailableError when the database does not answer, for the engine to try again.
     """
-    claiming = asyncio.ensure_future(_claim(parts, run_id))
     try:
-        run = await asyncio.shield(claiming)
-    except asyncio.CancelledError:
-        if (run := await claiming) is not None:
-            await _give_back(parts, run)
+        run = await _claim(parts, run_id)
+    except asyncio.CancelledError:  # it may have been claimed all the same
+        await _give_back(parts, run_id)
         raise
     if run is None:
         return
@@ -126,9 +124,9 @@ async def _claim(parts: Answering, run_id: str) -> Run | None:
     return run
 
 
-async def _give_back(parts: Answering, run: Run) -> None:
+async def _give_back(parts: Answering, run_id: str) -> None:
     async with parts.database.write() as tx:
-        await runs.give_back_run(tx, run.run_id, run.attempt)
+        await runs.give_back_run(tx, run_id, worker_id=parts.worker_id)
 
 
 class _Attempt:
@@ -321,7 +319,7 @@ class _Attempt:
             thread = await self._lock_thread(tx)
             run = await runs.hold_cancelled(tx, self._run.run_id, self._run.attempt)
             if run is None and await runs.fetch_run(tx, self._run.run_id) is not None:
-                await runs.give_back_run(tx, self._run.run_id, self._run.attempt)
+                await runs.give_back_run(tx, self._run.run_id, worker_id=self._parts.worker_id)
                 return
             if run is not None:
                 message = await self._store_answer(tx, thread, "incomplete")

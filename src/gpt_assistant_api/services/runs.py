@@ -65,7 +65,7 @@ async def wait_for_run(database: db.Database, engine: Engine, actor: Actor, run:
     started: RunStarted | None = None
     completed: MessageCompleted | None = None
     with suppress(UnavailableError):
-        async with aclosing(watch_run(database, engine, run)) as batches:
+        async with aclosing(watch_run(database, engine, run, at_end=True)) as batches:
             async for batch in batches:
                 for logged in batch:
                     match logged.event:
@@ -96,10 +96,16 @@ async def check_position(engine: Engine, run: Run, after: EventId) -> bool:
 
 
 async def watch_run(
-    database: db.Database, engine: Engine, run: Run, after: EventId = BEGINNING
+    database: db.Database,
+    engine: Engine,
+    run: Run,
+    after: EventId = BEGINNING,
+    *,
+    at_end: bool = False,
 ) -> AsyncGenerator[list[LoggedEvent], None]:
     """Yield the run's events after an id, in batches, to its end. The run is as just looked up.
 
+    With `at_end` they come when it has ended, which spares whoever waits for it being woken before.
     Comes from the event log, and from the database where the log has nothing any more. An empty
     batch says that nothing happened for a while. Ends early when this process stops or the run is
     deleted.
@@ -108,7 +114,8 @@ async def watch_run(
     is_first, had_ended = True, False
     try:
         if not run.ended or await engine.events.knows(run.run_id):
-            async with aclosing(engine.events.watch(run.run_id, after)) as batches:
+            watching = engine.events.watch(run.run_id, after, at_end=at_end)
+            async with aclosing(watching) as batches:
                 async for batch in batches:
                     yield batch
                     if batch:
