@@ -2,12 +2,17 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+
+import pytest
 
 from gpt_assistant_api.domain.asks import Asked
 from gpt_assistant_api.domain.errors import UnavailableError
+from gpt_assistant_api.domain.messages import Message
+from gpt_assistant_api.domain.runs import Run
 from gpt_assistant_api.engine import Engine, open_engine, working
 from gpt_assistant_api.engine.redis import connected
-from tests.engine.conftest import make_run
+from tests.engine.conftest import NOON, make_run
 
 
 class Hands:
@@ -191,3 +196,24 @@ async def test_what_is_unforeseen_ends_no_loop(redis_url: str) -> None:
             hands.let_go()
             await hands.have_begun("run_1", "run_2")
             await idle(engine)
+
+
+async def test_a_cancel_is_told_though_the_database_was_away(
+    engine_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt_assistant_api.engine.engine._CANCEL_SECONDS", 0.05)
+    cancelled, tries = make_run(status="cancelled"), []
+    answer = Message(
+        2, "thread_1", "ada", "assistant", "incomplete", "So", None, 1, 1, "run_1", 9, NOON
+    )
+
+    async def take(run: Run) -> tuple[Run, Message]:
+        tries.append(run.run_id)
+        if len(tries) == 1:
+            raise UnavailableError("Away.", code="database_unavailable")
+        return replace(run, attempt=2), answer
+
+    async with open_engine(engine_url) as engine:
+        await engine.cancel_run(cancelled, answer, take)
+        assert await engine.events.wait_for_end("run_1", timeout_seconds=10)
+    assert tries == ["run_1", "run_1"]

@@ -7,7 +7,7 @@ harmless.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,7 @@ from gpt_assistant_api.engine.loops import AGAIN_SECONDS, cause, keep_up
 from gpt_assistant_api.engine.queue import LocalQueue, Queue
 
 _CANCEL_SECONDS = 2.0
+_TAKE_TRIES = 30
 
 Execute = Callable[[str, Asked | None], Awaitable[None]]
 TakeCancelled = Callable[[Run], Awaitable[tuple[Run, Message] | None]]
@@ -59,6 +60,7 @@ class Engine:
         self._executing: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[asyncio.Task[None]] = []
         self._handing_over: list[asyncio.Task[None]] = []
+        self._taking_over: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
@@ -113,13 +115,25 @@ class Engine:
         if self._stopping:  # and hears nothing more; whoever executes the run has as long
             await asyncio.sleep(_CANCEL_SECONDS)
         try:
-            taken = await take(run)
-        except UnavailableError:
-            log.warning("end of a cancelled run could not be told", run_id=run.run_id)
-            return
+            await self._take_over(run, take)
+        except UnavailableError:  # whoever cancelled it need not wait, but its watchers do
+            task = asyncio.create_task(self._take_over_patiently(run, take), context=Context())
+            self._taking_over.add(task)
+            task.add_done_callback(self._taking_over.discard)
+
+    async def _take_over(self, run: Run, take: TakeCancelled) -> None:
+        taken = await take(run)
         if taken is not None:
             run, message = taken
             self._announce(run, run.attempt, MessageCompleted(message), RunEnded(run))
+
+    async def _take_over_patiently(self, run: Run, take: TakeCancelled) -> None:
+        for _ in range(_TAKE_TRIES):
+            await asyncio.sleep(AGAIN_SECONDS)
+            with suppress(UnavailableError):
+                await self._take_over(run, take)
+                return
+        log.warning("end of a cancelled run could not be told", run_id=run.run_id)
 
     async def drop_run(self, run: Run) -> None:
         """Stop a run whose thread is gone, and tell its watchers that it is cancelled."""
@@ -154,7 +168,9 @@ class Engine:
     async def end_work(self) -> None:
         """Return once everything that was executing is handed over."""
         self.begin_stop()
-        await asyncio.gather(*self._executing.values(), return_exceptions=True)
+        for task in self._taking_over:
+            task.cancel()
+        await asyncio.gather(*self._executing.values(), *self._taking_over, return_exceptions=True)
         await asyncio.gather(*self._listeners, *self._handing_over, return_exceptions=True)
 
     async def _begin_here(self, run_id: str, asked: Asked | None = None) -> bool:
