@@ -53,18 +53,17 @@ class Channel:
         if logged.id.number == expected:
             self.append(logged)
 
-    def append(self, logged: LoggedEvent) -> bool:
-        """Add an event and wake the watchers; False for one that is not newer than the last.
+    def append(self, logged: LoggedEvent) -> None:
+        """Add an event that is newer than the last, and wake the watchers.
 
         Nothing follows the end: two who told it had both stored it.
         """
         if self.ended or logged.id <= self.last_id:
-            return False
+            return
         self.events.append(logged)
         self._wake(self._waiting)
         if self.ended:
             self._wake(self._waiting_for_end)
-        return True
 
     def wake(self) -> None:
         """Let everybody who waits look again."""

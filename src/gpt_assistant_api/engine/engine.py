@@ -1,4 +1,4 @@
-"""Runs as jobs: handed over under their id, executed by any process, cancelled from anywhere.
+"""Runs: handed over by their id, executed by any process, stopped from anywhere.
 
 Who takes a run in executes it, while there is room; what does not fit waits in the queue for the
 first process that has some. Execution is at least once; the attempt in the database makes it

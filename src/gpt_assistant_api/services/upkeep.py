@@ -1,4 +1,4 @@
-"""What is done without being asked: runs without a job get one, leftovers are removed."""
+"""What is done without being asked: runs that nobody has are handed over, leftovers removed."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The face towards the run engine: a job's id comes in, a run is answered."""
+"""The face towards the run engine: the id of a run comes in, and the run is answered."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,7 +7,7 @@ from gpt_assistant_api.services.answers import Answering, answer_run
 
 
 def executor(answering: Answering) -> Callable[[str, Asked | None], Awaitable[None]]:
-    """Return what the engine calls for every job."""
+    """Return what the engine calls for every run."""
 
     async def execute(run_id: str, asked: Asked | None) -> None:
         await answer_run(answering, run_id, asked)
