@@ -8,12 +8,10 @@ import typer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
+from gpt_assistant_api.cli.garbage import leave_start_alone
 from gpt_assistant_api.domain.errors import ConfigurationError, Refusal
 from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.settings import load_settings
-
-# Few objects of a request outlive it: to look for garbage fourteen times as seldom finds as much.
-_YOUNG_OBJECTS = 10_000
 
 
 def make_app(processes: int = 1) -> ASGIApp:
@@ -33,11 +31,7 @@ def make_app(processes: int = 1) -> ASGIApp:
 
 
 def _starting(app: ASGIApp) -> ASGIApp:
-    """Have a start that fails for a known reason say it in one line instead of a traceback.
-
-    One that succeeds has made most of what this process will ever hold. To look through it for
-    garbage again and again would hold the event loop up for tens of milliseconds.
-    """
+    """Have a start that fails for a known reason say it in one line instead of a traceback."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -50,8 +44,7 @@ def _starting(app: ASGIApp) -> ASGIApp:
                 failed.append(message)
                 return
             if message["type"] == "lifespan.startup.complete":
-                gc.freeze()
-                gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
+                leave_start_alone()
                 gc.enable()
             await send(message)
 

@@ -1,13 +1,13 @@
 """A process that executes runs and serves nobody."""
 
 import asyncio
-import gc
 import signal
 
 import typer
 from uvicorn.loops.auto import auto_loop_factory
 
 from gpt_assistant_api.app import make_telemetry, open_runtime
+from gpt_assistant_api.cli.garbage import leave_start_alone
 from gpt_assistant_api.domain.errors import ConfigurationError
 from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.settings import Settings, load_settings
@@ -36,6 +36,6 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     async with open_runtime(settings, make_telemetry(settings)):
-        gc.freeze()  # a walk through all that a start makes would hold every run up
+        leave_start_alone()
         typer.echo("Executing runs. Ctrl-C stops the worker.")
         await stop.wait()
