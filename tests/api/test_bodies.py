@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 from structlog.testing import capture_logs
 
+from gpt_assistant_api.api.rest.call import READ_AWAY_BYTES
 from tests.api.helpers import assert_problem, png
 from tests.server import RunningServer
 
@@ -188,6 +189,47 @@ async def test_a_compressed_body_is_refused(client: httpx2.AsyncClient) -> None:
     assert_problem(response, 415, "media_type_unsupported")
     plain = await client.post("/ask", json=body, headers={"Content-Encoding": "identity"})
     assert plain.status_code == 200
+
+
+async def test_a_body_a_little_too_large_is_refused_once_it_is_sent(
+    client: httpx2.AsyncClient, server: RunningServer
+) -> None:
+    body = bytes(server.settings.max_upload_bytes + READ_AWAY_BYTES)
+    with _connected(server) as sender:
+        sender.sendall(_head(server, len(body)) + body[:-1])
+        # Whatever is answered early would be there when others have been answered.
+        for _ in range(5):
+            assert (await client.get("/healthz")).status_code == 200
+        sender.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sender.recv(1)
+        sender.setblocking(True)
+        sender.sendall(body[-1:])
+        assert b"413" in sender.recv(64)
+
+
+@pytest.mark.parametrize(
+    ("more", "header"), [(1, "Expect: 100-continue\r\n"), (READ_AWAY_BYTES + 1, "")]
+)
+def test_a_body_too_large_is_refused_before_it_is_sent(
+    server: RunningServer, more: int, header: str
+) -> None:
+    with _connected(server) as sender:
+        sender.sendall(_head(server, server.settings.max_upload_bytes + more, header))
+        assert b"413" in sender.recv(64)
+
+
+def _connected(server: RunningServer) -> socket.socket:
+    url = httpx2.URL(server.url)
+    return socket.create_connection((url.host, url.port or 0), timeout=20)
+
+
+def _head(server: RunningServer, length: int, more: str = "") -> bytes:
+    host = httpx2.URL(server.url).netloc.decode()
+    return (
+        f"POST /upload-file HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{more}"
+        "Content-Type: multipart/form-data; boundary=X\r\n\r\n"
+    ).encode()
 
 
 async def test_whoever_hangs_up_within_a_body_is_no_failure(server: RunningServer) -> None:

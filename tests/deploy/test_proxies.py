@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gpt_assistant_api.api.rest.call import READ_AWAY_BYTES
 from tests.api.credentials import AUDIENCE, ISSUER, SECRET, make_token
 from tests.api.helpers import png, read_events, text_of
 from tests.house.source import ROOT
@@ -150,7 +151,7 @@ async def test_streams_pass_as_they_are_written_and_a_link_stays_out_of_the_log(
 async def test_the_server_says_itself_that_a_body_is_too_large(front: Front) -> None:
     headers = {"Authorization": f"Bearer {make_token('ada')}"}
     async with httpx2.AsyncClient(base_url=front.url, headers=headers, timeout=30) as client:
-        too_large = {"file": ("a.png", bytes(21 * 1024 * 1024))}
+        too_large = {"file": ("a.png", bytes(20 * 1024 * 1024 + READ_AWAY_BYTES // 2))}
         refused = await client.post("/upload-file", files=too_large)
     assert refused.status_code == 413
     assert refused.headers["content-type"] == "application/problem+json"
