@@ -90,7 +90,6 @@ def test_every_package_is_looked_up_and_a_known_weakness_fails_the_audit() -> No
         done = audit(one.url)
     assert done.returncode != 0
     assert "PYSEC-2026-9999" in done.stdout
-    print(f"{len(none.asked)} packages were looked up")
 
 
 def test_an_audit_that_gets_no_answer_fails() -> None:
