@@ -1,7 +1,7 @@
 """What happens in a run, as its watchers are told. Faces render these in their own words."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.runs import Run
@@ -55,8 +55,7 @@ class RunEnded:
 Event = RunStarted | RunRestarted | MessageStarted | MessageDelta | MessageCompleted | RunEnded
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class EventId:
+class EventId(NamedTuple):
     """`attempt-number`: ascends through restarts."""
 
     attempt: int

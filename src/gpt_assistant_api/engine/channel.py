@@ -2,7 +2,6 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from gpt_assistant_api.domain.events import BEGINNING, Event, EventId, RunEnded
@@ -19,10 +18,14 @@ class LoggedEvent:
 
 @dataclass(slots=True)
 class Channel:
-    """The events of a run in order. `published_here`: this process executes the run."""
+    """The events of a run in order. `published_here`: this process executes the run.
+
+    `ended`: whether the newest event is the run's end.
+    """
 
     events: list[LoggedEvent] = field(default_factory=list)
     published_here: bool = False
+    ended: bool = False
     watchers: int = 0
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _waiting_for_end: list[asyncio.Future[None]] = field(default_factory=list)
@@ -36,11 +39,6 @@ class Channel:
     def in_use(self) -> bool:
         """Whether somebody watches, or this process has more to say."""
         return self.watchers > 0 or (self.published_here and not self.ended)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the newest event is the run's end."""
-        return bool(self.events) and isinstance(self.events[-1].event, RunEnded)
 
     def feed(self, logged: LoggedEvent) -> None:
         """Add what the archive has, unless it is known or something before it is missing.
@@ -61,6 +59,7 @@ class Channel:
         if self.ended or logged.id <= self.last_id:
             return
         self.events.append(logged)
+        self.ended = isinstance(logged.event, RunEnded)
         self._wake(self._waiting)
         if self.ended:
             self._wake(self._waiting_for_end)
@@ -76,29 +75,15 @@ class Channel:
                 future.set_result(None)
         waiting.clear()
 
-    async def watch(
-        self, after: EventId, *, at_end: bool = False
-    ) -> AsyncGenerator[list[LoggedEvent], None]:
-        """Yield what came after an id in whole batches, the last of them ending with the run.
+    def position_after(self, after: EventId) -> int:
+        """Return how many events come up to an id."""
+        return bisect_right(self.events, after, key=_id_of)
 
-        With `at_end` a batch comes only then. An empty one says that somebody called `wake()` for
-        another reason.
-        """
-        waiting = self._waiting_for_end if at_end else self._waiting
-        position = bisect_right(self.events, after, key=_id_of)
-        while True:
-            batch = self.events[position:]
-            position += len(batch)
-            # Who comes from another replica may be ahead of what has come here.
-            unseen = batch[bisect_right(batch, after, key=_id_of) :]
-            if unseen or not batch:
-                yield unseen
-            if self.ended and position == len(self.events):
-                return
-            if position == len(self.events) or (at_end and not self.ended):
-                future = asyncio.get_running_loop().create_future()
-                waiting.append(future)
-                await future
+    async def wait(self, *, at_end: bool = False) -> None:
+        """Wait for another event, with `at_end` for the last, or for a call of `wake()`."""
+        future = asyncio.get_running_loop().create_future()
+        (self._waiting_for_end if at_end else self._waiting).append(future)
+        await future
 
 
 def _id_of(logged: LoggedEvent) -> EventId:

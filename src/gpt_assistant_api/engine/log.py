@@ -78,11 +78,18 @@ class EventLog:
             self._archive.follow(run_id, channel.last_id)
         channel.watchers += 1
         try:
-            async with aclosing(channel.watch(after, at_end=at_end)) as batches:
-                async for batch in batches:
-                    yield batch
-                    if self.stopping:
-                        return
+            position = channel.position_after(after)
+            while True:
+                batch = channel.events[position:]
+                position += len(batch)
+                # Who comes from another replica may be ahead of what has come here.
+                unseen = [logged for logged in batch if logged.id > after]
+                if unseen or not batch:
+                    yield unseen
+                if self.stopping or (channel.ended and position == len(channel.events)):
+                    return
+                if position == len(channel.events) or (at_end and not channel.ended):
+                    await channel.wait(at_end=at_end)
         finally:
             channel.watchers -= 1
             self._forget(run_id, channel)

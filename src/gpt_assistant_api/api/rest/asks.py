@@ -12,7 +12,7 @@ from structlog.contextvars import bind_contextvars
 from gpt_assistant_api.api.rest.bodies import AskIn, Format, RegenerateIn, read_body, request_body
 from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.context import Absent, responses, router
-from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream
+from gpt_assistant_api.api.rest.events import EVENT_STREAM, event_stream
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import problem_of_ending
 from gpt_assistant_api.api.rest.rates import count_user
@@ -175,14 +175,14 @@ async def _answer(
     html = format_ == "html"
     if _wants_stream(call, stream):
         try:
-            batches = await begun(runs.watch_run(runtime.database, runtime.engine, asked.run))
+            return await event_stream(
+                runs.watch_run(runtime.database, runtime.engine, asked.run),
+                call.links, html=html, after=BEGINNING,
+                open_stream=runtime.telemetry.open_stream, held=held, recheck=call.check_access,
+            )  # fmt: skip
         except UnavailableError as refusal:
             refusal.details |= {"run_id": run_id, "thread_id": asked.run.thread_id}
             raise
-        return event_stream(
-            batches, call.links, html=html, after=BEGINNING,
-            open_stream=runtime.telemetry.open_stream, held=held, recheck=call.check_access,
-        )  # fmt: skip
     if prefer is not None and "respond-async" in prefer.lower():
         outcome = await runs.get_outcome(runtime.database, call.actor, run_id)
         return await _outcome(outcome, call.links, html=html, status=202, applied=True)

@@ -1,7 +1,7 @@
 """A run's events as server-sent events, in this face's words."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
 from time import monotonic
 from typing import Final
@@ -56,7 +56,7 @@ EVENT_STREAM: Final = {
 Batches = AsyncGenerator[list[LoggedEvent], None]
 
 
-def event_stream(
+async def event_stream(
     batches: Batches,
     links: FileLinks,
     *,
@@ -66,58 +66,105 @@ def event_stream(
     recheck: Callable[[], Awaitable[object]],
     held: ExitStack,
 ) -> StreamingResponse:
-    """Return the response that sends these batches as they come.
+    """Return the response that sends these batches as they come; what refuses does so now.
 
     `open_stream` surrounds the sending, and what is `held` for the stream goes over to the
     response, which closes it when it ends. `recheck` is called now and then: what it refuses ends
     the stream. In HTML the batches must begin with the run, since a block is made of all text
     before it.
     """
-    frames = _html_frames(batches, links, after) if html else _frames(batches, links)
-    return _Held(held.pop_all(), _while_allowed(frames, open_stream, recheck))
+    first: list[LoggedEvent] = await anext(batches, [])
+    all_frames = _html_frames if html else _frames
+    frames = all_frames(first, batches, links, after)
+    return _EventStream(frames, open_stream, recheck, held.pop_all())
 
 
-class _Held(StreamingResponse):
+class _EventStream(StreamingResponse):
     """A stream for which something is held, also where it never begins."""
 
-    def __init__(self, held: ExitStack, frames: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        open_stream: Callable[[], AbstractContextManager[object]],
+        recheck: Callable[[], Awaitable[object]],
+        held: ExitStack,
+    ) -> None:
         super().__init__(frames, media_type="text/event-stream", headers=HEADERS)
+        self._frames = frames
+        self._open_stream = open_stream
+        self._recheck = recheck
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream, to its end or until nobody reads it."""
+        """Send the stream, to its end or until nobody reads it.
+
+        One small task notices that; the framework's own way takes two, a group and its scopes.
+        """
+        del scope
+        sending = asyncio.current_task()
+        assert sending is not None, "a response is sent in a task"
+
+        def leave(listening: asyncio.Task[None]) -> None:
+            if not listening.cancelled():
+                sending.cancel()
+
         with self._held:
-            await super().__call__(scope, receive, send)
+            listening = asyncio.create_task(self.listen_for_disconnect(receive))
+            listening.add_done_callback(leave)
+            try:
+                await self._send(send)
+            except asyncio.CancelledError:
+                if not listening.done() or sending.uncancel():
+                    raise
+            finally:
+                listening.remove_done_callback(leave)
+                listening.cancel()
+
+    async def _send(self, send: Send) -> None:
+        checked_at = monotonic()
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        # What fails has its end in the thread, and is seen again here.
+        with self._open_stream(), suppress(UnavailableError):
+            async with aclosing(self._frames) as frames:
+                async for data in frames:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    if monotonic() - checked_at > _RECHECK_SECONDS:
+                        if not await self._is_allowed():
+                            break
+                        checked_at = monotonic()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _is_allowed(self) -> bool:
+        try:
+            with suppress(UnavailableError):  # nobody has said no
+                await self._recheck()
+        except Refusal:
+            return False
+        return True
 
 
-async def _while_allowed(
-    frames: AsyncGenerator[bytes, None],
-    open_stream: Callable[[], AbstractContextManager[object]],
-    recheck: Callable[[], Awaitable[object]],
-) -> AsyncIterator[bytes]:
-    checked_at = monotonic()
-    with open_stream(), suppress(UnavailableError):  # its end is in the thread, and seen again here
-        async with aclosing(frames):
-            async for data in frames:
-                yield data
-                if monotonic() - checked_at > _RECHECK_SECONDS:
-                    checked_at = monotonic()
-                    try:
-                        with suppress(UnavailableError):  # nobody has said no
-                            await recheck()
-                    except Refusal:
-                        return
-
-
-async def _frames(batches: Batches, links: FileLinks) -> AsyncGenerator[bytes, None]:
+async def _all_batches(first: list[LoggedEvent], batches: Batches) -> Batches:
     async with aclosing(batches):
+        yield first
         async for batch in batches:
-            if not batch:
-                yield _KEEP_ALIVE
-            elif len(batch) == 1:
-                yield _frame(batch[0], links)
-            else:
-                yield b"".join([_frame(logged, links) for logged in batch])
+            yield batch
+
+
+async def _frames(
+    first: list[LoggedEvent], batches: Batches, links: FileLinks, _: EventId
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(batches):
+        yield _joined(first, links)
+        async for batch in batches:
+            yield _joined(batch, links)
+
+
+def _joined(batch: list[LoggedEvent], links: FileLinks) -> bytes:
+    if len(batch) == 1:
+        return _frame(batch[0], links)
+    return b"".join([_frame(logged, links) for logged in batch]) or _KEEP_ALIVE
 
 
 def _frame(logged: LoggedEvent, links: FileLinks) -> bytes:
@@ -158,7 +205,7 @@ def _other_frame(logged: LoggedEvent, links: FileLinks, content_html: str | None
 
 
 async def _html_frames(
-    batches: Batches, links: FileLinks, after: EventId
+    first: list[LoggedEvent], batches: Batches, links: FileLinks, after: EventId
 ) -> AsyncGenerator[bytes, None]:
     """Yield blocks in place of deltas: the growing one again, a few times a second at most.
 
@@ -168,8 +215,8 @@ async def _html_frames(
     pending: list[str] = []
     said = BEGINNING
     shown_at = 0.0
-    async with aclosing(batches):
-        async for batch in batches:
+    async with aclosing(_all_batches(first, batches)) as all_batches:
+        async for batch in all_batches:
             frames: list[bytes] = []
             for logged in batch:
                 event = logged.event
@@ -213,19 +260,6 @@ def _frames_of(blocks: Sequence[Block], event_id: EventId) -> list[bytes]:
         )
         for block in blocks
     ]
-
-
-async def begun(batches: Batches) -> Batches:
-    """Return the same batches with the first one read, so that what refuses does so now."""
-    first: list[LoggedEvent] = await anext(batches, [])
-
-    async def all_batches() -> Batches:
-        async with aclosing(batches):
-            yield first
-            async for batch in batches:
-                yield batch
-
-    return all_batches()
 
 
 def start_of(after: EventId, *, html: bool) -> EventId:

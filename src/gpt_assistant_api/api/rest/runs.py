@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from gpt_assistant_api.api.rest.bodies import Format
 from gpt_assistant_api.api.rest.call import Call
 from gpt_assistant_api.api.rest.context import Absent, RunId, responses, router
-from gpt_assistant_api.api.rest.events import EVENT_STREAM, begun, event_stream, start_of
+from gpt_assistant_api.api.rest.events import EVENT_STREAM, event_stream, start_of
 from gpt_assistant_api.api.rest.schemas import RunOut
 from gpt_assistant_api.domain.events import BEGINNING, EventId
 from gpt_assistant_api.domain.text import invalid_field
@@ -73,10 +73,10 @@ async def watch_run(
     with ExitStack() as held:
         held.enter_context(runtime.streams.one_more(run.user_id, actor.key_id))
         start = start_of(after, html=html)
-        batches = await begun(runs.watch_run(runtime.database, runtime.engine, run, start))
-        return event_stream(
-            batches, call.links, html=html, after=after, open_stream=runtime.telemetry.open_stream,
-            held=held, recheck=call.check_access,
+        return await event_stream(
+            runs.watch_run(runtime.database, runtime.engine, run, start), call.links,
+            html=html, after=after, open_stream=runtime.telemetry.open_stream, held=held,
+            recheck=call.check_access,
         )  # fmt: skip
 
 
