@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import FrameType
@@ -24,7 +23,7 @@ from gpt_assistant_api.api.chat import chat_page
 from gpt_assistant_api.api.guard import RequestContext, SecurityHeaders
 from gpt_assistant_api.blobs import Blobs, open_blobs
 from gpt_assistant_api.domain.asks import RunLimits
-from gpt_assistant_api.domain.errors import ConfigurationError, Refusal, UnavailableError
+from gpt_assistant_api.domain.errors import ConfigurationError, UnavailableError
 from gpt_assistant_api.domain.ids import new_id
 from gpt_assistant_api.domain.streams import OpenStreams
 from gpt_assistant_api.engine import complete, open_engine, working
@@ -34,22 +33,19 @@ from gpt_assistant_api.logs import configure_logging
 from gpt_assistant_api.runtime import Links, Runtime
 from gpt_assistant_api.services import keys, upkeep
 from gpt_assistant_api.services.answers import Answering
-from gpt_assistant_api.services.workers import LOOKS, Worker
+from gpt_assistant_api.services.workers import Worker
 from gpt_assistant_api.settings import Settings, load_settings
 from gpt_assistant_api.telemetry import Telemetry, open_telemetry
 from gpt_assistant_api.telemetry.listener import serving_metrics
 from gpt_assistant_api.telemetry.metrics import Readings
 from gpt_assistant_api.telemetry.tracing import describe_model_server, open_tracing
 from gpt_assistant_api.worker import executor
+from gpt_assistant_api.worker.schedule import looking_after
 
 if TYPE_CHECKING:
     from gpt_assistant_api.tokens import TokenVerifier
 
 _FILES_SECONDS = 5.0
-_LOOK_FOR_RUNS_SECONDS = 10.0
-_LOOK_SECONDS = 4.0
-_HAND_OVER_TIME = timedelta(seconds=2)
-_CLEAN_UP_SECONDS = 3_600.0
 _LINK_SECRET_BYTES = 64
 
 log = structlog.get_logger(__name__)
@@ -151,7 +147,7 @@ async def open_runtime(
         engine.register(executor(answering))
         await stack.enter_async_context(_being_there(worker))
         await stack.enter_async_context(working(engine, concurrency=settings.run_concurrency))
-        await stack.enter_async_context(_upkeep(runtime, worker, settings.lease_seconds))
+        await stack.enter_async_context(looking_after(runtime, worker, settings.lease_seconds))
         yield runtime
 
 
@@ -256,61 +252,6 @@ async def _being_there(worker: Worker) -> AsyncGenerator[None, None]:
     finally:
         with suppress(UnavailableError):  # the others find out
             await worker.end()
-
-
-@asynccontextmanager
-async def _upkeep(
-    runtime: Runtime, worker: Worker, lease_seconds: float
-) -> AsyncGenerator[None, None]:
-    """Take up what was interrupted, and go on looking after things now and then."""
-    resumed = await upkeep.resume_runs(runtime.database, runtime.engine)
-    if resumed:
-        log.info("runs resumed", count=resumed)
-    tasks = [
-        asyncio.create_task(_repeat(_LOOK_FOR_RUNS_SECONDS, lambda: _look_for_runs(runtime))),
-        asyncio.create_task(
-            _repeat(lease_seconds / LOOKS, lambda: _look_after_workers(runtime, worker))
-        ),
-        asyncio.create_task(
-            _repeat(
-                _CLEAN_UP_SECONDS,
-                lambda: upkeep.remove_leftovers(runtime.database, runtime.blobs),
-            )
-        ),
-    ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _look_for_runs(runtime: Runtime) -> None:
-    await upkeep.resume_runs(runtime.database, runtime.engine, older_than=_HAND_OVER_TIME)
-
-
-async def _look_after_workers(runtime: Runtime, worker: Worker) -> None:
-    try:
-        async with asyncio.timeout(_LOOK_SECONDS):
-            anybody_died = await worker.look()
-    except TimeoutError:
-        raise UnavailableError(
-            "The database does not answer.", code="database_unavailable"
-        ) from None
-    if anybody_died:
-        await upkeep.resume_runs(runtime.database, runtime.engine)
-
-
-async def _repeat(seconds: float, action: Callable[[], Any]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await action()
-        except Refusal as refusal:
-            log.warning("upkeep failed", code=refusal.code)
-        except Exception:  # the next time may go well, and without it runs would be forgotten
-            log.exception("upkeep crashed")
 
 
 def _verifier(settings: Settings) -> "TokenVerifier | None":

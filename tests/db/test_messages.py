@@ -3,6 +3,7 @@
 import pytest
 
 from gpt_assistant_api.db import Database, messages
+from gpt_assistant_api.db.search_index import index_some
 from gpt_assistant_api.domain.messages import Message
 from tests.db.trees import add, chain, make_thread
 
@@ -132,6 +133,8 @@ async def test_search_finds_finished_messages_of_its_user_newest_first(database:
         second = await add(tx, first, content="skies of blue")
 
         async def search(*terms: str, before: int | None = None, limit: int = 9) -> list[int]:
+            if tx.dialect == "sqlite":
+                await index_some(tx)
             return ids(
                 await messages.search_messages(tx, "ada", terms=terms, before=before, limit=limit)
             )

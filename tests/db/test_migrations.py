@@ -12,12 +12,15 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gpt_assistant_api.db import Database, lock_for_server, migrate, open_database
+from gpt_assistant_api.db.sqlite_file import connect as connect_sqlite
 from gpt_assistant_api.db.tables import metadata
 from gpt_assistant_api.domain.errors import ConfigurationError
 from tests.fixtures.databases import PostgresServer
@@ -144,7 +147,7 @@ def statements(path: Path) -> set[str]:
     rows = connection.execute(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND type IN ('table', 'index')"
         " AND tbl_name NOT LIKE 'messages_fts%' AND tbl_name NOT IN"
-        " ('alembic_version', 'sqlite_sequence')"
+        " ('alembic_version', 'sqlite_sequence', 'unindexed_messages')"
     ).fetchall()
     connection.close()
     # The order of a table's columns and constraints is the only thing that may differ.
@@ -178,6 +181,39 @@ async def test_the_migrations_add_up_to_the_tables_on_postgresql(
     )
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_what_was_indexed_at_once_is_found_and_forgotten_when_it_is_indexed_later(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "old.db"
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    with engine.connect() as connection, connection.begin():
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.SCRIPTS))
+        command.upgrade(config, "20261126_0200")
+    old = connect_sqlite(path)
+    old.executescript(
+        "INSERT INTO users VALUES ('ada', '2026-11-26');"
+        "INSERT INTO threads (thread_id, user_id, title, created_at, updated_at)"
+        " VALUES ('t', 'ada', 'T', '2026-11-26', '2026-11-26');"
+        "INSERT INTO messages (thread_id, user_id, role, status, content, message_time)"
+        " VALUES ('t', 'ada', 'user', 'completed', 'pear', '2026-11-26'),"
+        " ('t', 'ada', 'user', 'completed', 'plum', '2026-11-26')"
+    )
+    old.close()
+    database = await open_database(f"sqlite:///{path}")
+
+    async def found(word: str) -> int:
+        query = "SELECT rowid FROM messages_fts WHERE messages_fts MATCH :word"
+        async with database.read() as tx:
+            return len(await tx.fetch_all(query, word=word))
+
+    assert (await found("pear"), await found("plum")) == (1, 1)
+    async with database.write() as tx:
+        await tx.execute("DELETE FROM messages WHERE content = 'pear'")
+    assert (await found("pear"), await found("plum")) == (0, 1)
+    await database.close()
 
 
 def test_opening_a_current_sqlite_file_imports_no_migrations(migrated_sqlite: Path) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from gpt_assistant_api.db import Conflict, Database, Tx
+from gpt_assistant_api.db.search_index import index_messages
 from tests.db.builders import NOON, count, insert_message, insert_thread, insert_user
 
 
@@ -79,6 +80,7 @@ async def test_ids_of_messages_ascend_and_are_never_used_again(database: Databas
 
 
 async def found(database: Database, word: str, user_id: str = "ada") -> list[str]:
+    await index_messages(database)
     if database.dialect == "sqlite":
         where = "message_id IN (SELECT rowid FROM messages_fts WHERE messages_fts MATCH :query)"
         query = f"owner:u{user_id.encode().hex()} AND content:{word}"
@@ -127,6 +129,40 @@ async def test_search_follows_what_happens_to_messages(database: Database) -> No
         await tx.execute("DELETE FROM users WHERE user_id = 'ada'")
     assert await found(database, "apple") == []
     assert await found(database, "apple", "bob") == ["apple of bob"]
+    await check_index(database)
+
+
+async def test_what_changes_before_it_is_indexed_leaves_nothing_behind(database: Database) -> None:
+    async with database.write() as tx:
+        await insert_user(tx, "ada")
+        await insert_thread(tx, "t", "ada")
+        changed = await insert_message(tx, "t", "ada", content="pear")
+        gone = await insert_message(tx, "t", "ada", content="plum")
+    await check_index(database)
+    async with database.write() as tx:
+        await set_answer(tx, changed, "completed", "quince")
+        await tx.execute("DELETE FROM messages WHERE message_id = :id", id=gone)
+    await check_index(database)
+    assert await found(database, "quince") == ["quince"]
+    assert await found(database, "pear") == await found(database, "plum") == []
+    await check_index(database)
+
+
+async def test_many_and_long_messages_are_indexed_in_portions(database: Database) -> None:
+    async with database.write() as tx:
+        await insert_user(tx, "ada")
+        await insert_thread(tx, "t", "ada")
+        for number in range(450):
+            await insert_message(tx, "t", "ada", content=f"pear {number}")
+        for number in range(3):
+            await insert_message(tx, "t", "ada", content=f"plum {number} {'and ' * 100_000}")
+    assert len(await found(database, "pear")) == 450
+    assert len(await found(database, "plum")) == 3
+    await check_index(database)
+
+
+async def check_index(database: Database) -> None:
+    """Have SQLite compare the index with the text of the messages that it is to have."""
     if database.dialect == "sqlite":
         async with database.write() as tx:
             await tx.execute(

@@ -54,7 +54,7 @@ PLACES = {
     "stream_zip": {"archive"},
     "structlog": {
         *("api", "app", "cli", "engine", "limits", "llm", "logs", "services", "telemetry"),
-        "tokens",
+        *("tokens", "worker"),
     },
     "typer": {"cli"},
     "uvicorn": {"cli"},

@@ -323,7 +323,10 @@ async def reset_answer(tx: Tx, message_id: int) -> None:
 async def search_messages(
     tx: Tx, user_id: str, *, terms: Sequence[str], before: int | None, limit: int
 ) -> list[Message]:
-    """Return up to `limit` of a user's finished messages that have all terms, newest first."""
+    """Return up to `limit` of a user's finished messages that have all terms, newest first.
+
+    Of those that are not indexed yet it knows nothing.
+    """
     if tx.dialect == "sqlite":
         source = "messages_fts f JOIN messages m ON m.message_id = f.rowid"
         matches, position = "messages_fts MATCH :query", "f.rowid"

@@ -19,7 +19,7 @@ from gpt_assistant_api.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "20261126_0200"
+HEAD: Final = "20261126_1100"
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 SQLITE_SCHEMA: Final = SCRIPTS / "sqlite.sql"
 """What the migrations make of an empty database; `make docs` writes it."""

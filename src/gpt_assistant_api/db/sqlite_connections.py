@@ -150,7 +150,7 @@ class Writer(Connection):
         try:
             if not self._in_turn:
                 await self._begin()
-            if sql.startswith(("INSERT", "UPDATE")):
+            if sql.startswith(("INSERT", "UPDATE")) and "messages_fts" not in sql:
                 return statement(self._connection, sql, arguments)
             if sql.startswith(("SELECT", "WITH")):
                 return await self._look(statement, sql, arguments)

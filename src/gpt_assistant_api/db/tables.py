@@ -1,8 +1,8 @@
 """The tables, on one page: what the migrations add up to, for whoever reads or compares them.
 
 Nothing on the way of a request imports this module. Full-text search differs between the databases
-and stands in the migrations alone: `messages_fts` with its triggers on SQLite, `messages.search`
-on PostgreSQL.
+and stands in the migrations alone: `messages_fts`, its triggers and `unindexed_messages` on SQLite,
+`messages.search` on PostgreSQL.
 
 A thread is deleted by one statement, whose cascades have an index for every reference they
 follow. `parent_id` has no action of its own: a chain of messages would cascade one level deeper

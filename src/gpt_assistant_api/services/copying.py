@@ -15,6 +15,7 @@ from gpt_assistant_api.blobs import Blobs
 from gpt_assistant_api.blobs.copying import copy_files, examine_files
 from gpt_assistant_api.db import copying, files
 from gpt_assistant_api.db.copying import TABLES, Row, Table
+from gpt_assistant_api.db.search_index import index_messages
 from gpt_assistant_api.domain.errors import ConfigurationError
 
 Tell = Callable[[str, int], None]
@@ -70,6 +71,7 @@ async def copy_rows(source: db.Database, target: db.Database, tell: Tell) -> Non
                 given = await copying.fetch_counter(tx, table)
                 async with target.write() as target_tx:
                     await copying.update_counter(target_tx, table, given)
+    await index_messages(target)
 
 
 async def _check_target(source_tx: db.Tx, target: db.Database) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gpt_assistant_api import db
 from gpt_assistant_api.db import messages, threads
+from gpt_assistant_api.db.search_index import index_messages
 from gpt_assistant_api.domain.messages import Message
 from gpt_assistant_api.domain.search import search_terms, snippet
 from gpt_assistant_api.domain.users import Actor
@@ -34,6 +35,7 @@ async def search_messages(
     """
     user_id = actor.act_for(user_id)
     terms = search_terms(query)
+    await index_messages(database)
     async with database.read() as tx:
         found = await messages.search_messages(
             tx, user_id, terms=terms, before=before, limit=limit + 1

@@ -139,17 +139,7 @@ CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
 
 CREATE INDEX ix_idempotency_keys_run_id ON idempotency_keys (run_id);
 
-CREATE VIEW finished_messages AS SELECT message_id, 'u' || lower(hex(messages.user_id)) AS owner, content FROM messages WHERE status <> 'in_progress';
-
 CREATE VIRTUAL TABLE messages_fts USING fts5 (owner, content, content = 'finished_messages', content_rowid = 'message_id', tokenize = "unicode61 remove_diacritics 0");
-
-CREATE TRIGGER messages_fts_inserted AFTER INSERT ON messages WHEN new.status <> 'in_progress' BEGIN INSERT INTO messages_fts (rowid, owner, content) VALUES (new.message_id, 'u' || lower(hex(new.user_id)), new.content); END;
-
-CREATE TRIGGER messages_fts_deleted AFTER DELETE ON messages WHEN old.status <> 'in_progress' BEGIN INSERT INTO messages_fts (messages_fts, rowid, owner, content) VALUES ('delete', old.message_id, 'u' || lower(hex(old.user_id)), old.content); END;
-
-CREATE TRIGGER messages_fts_left BEFORE UPDATE OF user_id, status, content ON messages WHEN old.status <> 'in_progress' BEGIN INSERT INTO messages_fts (messages_fts, rowid, owner, content) VALUES ('delete', old.message_id, 'u' || lower(hex(old.user_id)), old.content); END;
-
-CREATE TRIGGER messages_fts_entered AFTER UPDATE OF user_id, status, content ON messages WHEN new.status <> 'in_progress' BEGIN INSERT INTO messages_fts (rowid, owner, content) VALUES (new.message_id, 'u' || lower(hex(new.user_id)), new.content); END;
 
 CREATE TABLE daily_usage (
 	user_id TEXT NOT NULL, 
@@ -179,5 +169,17 @@ CREATE TABLE workers (
 	CONSTRAINT pk_workers PRIMARY KEY (worker_id)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('20261126_0200');
+CREATE TABLE unindexed_messages (message_id INTEGER PRIMARY KEY);
+
+CREATE VIEW finished_messages AS SELECT message_id, 'u' || lower(hex(messages.user_id)) AS owner, content FROM messages WHERE status <> 'in_progress' AND message_id NOT IN unindexed_messages;
+
+CREATE TRIGGER messages_fts_inserted AFTER INSERT ON messages WHEN new.status <> 'in_progress' BEGIN INSERT OR IGNORE INTO unindexed_messages (message_id) VALUES (new.message_id); END;
+
+CREATE TRIGGER messages_fts_deleted AFTER DELETE ON messages WHEN old.status <> 'in_progress' BEGIN INSERT INTO messages_fts (messages_fts, rowid, owner, content) SELECT 'delete', old.message_id, 'u' || lower(hex(old.user_id)), old.content WHERE NOT EXISTS (SELECT 1 FROM unindexed_messages WHERE message_id = old.message_id); DELETE FROM unindexed_messages WHERE message_id = old.message_id; END;
+
+CREATE TRIGGER messages_fts_left BEFORE UPDATE OF user_id, status, content ON messages WHEN old.status <> 'in_progress' BEGIN INSERT INTO messages_fts (messages_fts, rowid, owner, content) SELECT 'delete', old.message_id, 'u' || lower(hex(old.user_id)), old.content WHERE NOT EXISTS (SELECT 1 FROM unindexed_messages WHERE message_id = old.message_id); DELETE FROM unindexed_messages WHERE message_id = old.message_id; END;
+
+CREATE TRIGGER messages_fts_entered AFTER UPDATE OF user_id, status, content ON messages WHEN new.status <> 'in_progress' BEGIN INSERT OR IGNORE INTO unindexed_messages (message_id) VALUES (new.message_id); END;
+
+INSERT INTO alembic_version (version_num) VALUES ('20261126_1100');
 
