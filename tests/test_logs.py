@@ -1,5 +1,6 @@
 """What the log shows, and what it never does."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,30 @@ def _logging_as_before() -> Iterator[None]:
 def crash(prompt: str) -> None:
     """Fail with something private at hand."""
     raise RuntimeError(f"a prompt of {len(prompt)} characters")
+
+
+def test_where_no_terminal_reads_it_the_log_is_json_whatever_is_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    logger = structlog.get_logger("test")
+    logger.info("plain", seconds=0.5, folder=Path("/data"))
+    logger.info("odd", half="\ud800", large=2**70)
+    plain, odd = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (plain["event"], plain["seconds"], plain["level"]) == ("plain", 0.5, "info")
+    assert "/data" in plain["folder"]
+    assert (odd["half"], odd["large"]) == ("\ud800", 2**70)
+
+
+def test_on_a_terminal_the_log_is_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    configure_logging("info")
+    structlog.get_logger("test").info("plain", seconds=0.5)
+    shown = capsys.readouterr().err
+    assert "plain" in shown
+    assert not shown.startswith("{")
 
 
 @pytest.mark.parametrize("format_", ["text", "json"])

@@ -3,28 +3,35 @@
 Never the text of a message, a key or a file. Records of libraries go the same way.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from traceback import format_tb
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
+import orjson
 import structlog
 from opentelemetry import trace
 
 _MAX_ERROR_CHARACTERS = 200
 
+Format = Literal["text", "json"]
 
-def configure_logging(level: str, format_: Literal["text", "json"]) -> None:
-    """Send everything that is logged to standard error in one form."""
+
+def configure_logging(level: str, format_: Format | None = None) -> None:
+    """Send everything that is logged to standard error, as text for a terminal and JSON for others.
+
+    `format_` is the one form whoever reads it.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _name_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendering = _rendering(format_)
+    rendering = _rendering(format_ or ("text" if sys.stderr.isatty() else "json"))
     # Past the standard library, which would take as long again as all that is done here.
     structlog.configure(
         processors=[*shared, *rendering],
@@ -56,13 +63,20 @@ def _name_trace(
     return event
 
 
-def _rendering(format_: Literal["text", "json"]) -> list[structlog.typing.Processor]:
+def _rendering(format_: Format) -> list[structlog.typing.Processor]:
     if format_ == "json":
         traced = structlog.processors.ExceptionRenderer(lambda info: trace_of(info[1]))
-        return [traced, structlog.processors.JSONRenderer()]
+        return [traced, structlog.processors.JSONRenderer(serializer=_json)]
     return [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_trace)
     ]
+
+
+def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:  # half of a character that no UTF-8 can hold, or a number too large
+        return json.dumps(event, default=default)
 
 
 class _StandardError:

@@ -157,7 +157,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."
     )
-    log_format: Literal["text", "json"] = Field("text", description="How the log is written.")
+    log_format: Literal["text", "json"] | None = Field(
+        None,
+        description="How the log is written. Default: `text` on a terminal, `json` elsewhere.",
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

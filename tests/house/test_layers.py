@@ -41,7 +41,7 @@ PLACES = {
     "nh3": {"markup"},
     "obstore": {"blobs"},
     "opentelemetry": {"logs", "telemetry"},
-    "orjson": {"api"},
+    "orjson": {"api", "logs"},
     "prometheus_client": {"telemetry"},
     "pydantic": {"api", "settings"},
     "pydantic_settings": {"settings"},
