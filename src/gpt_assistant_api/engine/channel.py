@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from gpt_assistant_api.domain.events import BEGINNING, Event, EventId, RunEnded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoggedEvent:
-    """An event with its id. `frames` is room for a face to keep what it made of the event once."""
+    """An event with its id. `frames` is room for a face to keep what it made of the event once.
+
+    Nothing else of it changes; being frozen would take as long as everything else for a delta.
+    """
 
     id: EventId
     event: Event
-    frames: dict[str, bytes] = field(default_factory=dict)
+    frames: dict[str, bytes] | None = None
 
 
 @dataclass(slots=True)

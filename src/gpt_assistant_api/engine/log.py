@@ -53,10 +53,10 @@ class EventLog:
     def publish(self, run_id: str, attempt: int, event: Event) -> EventId | None:
         """Append an event of an attempt; return its id, or None if it is overtaken or has ended."""
         channel = self.expect(run_id)
-        last = channel.last_id
-        if attempt < last.attempt or channel.ended:
+        last_attempt, last_number = channel.last_id
+        if attempt < last_attempt or channel.ended:
             return None
-        number = last.number + 1 if attempt == last.attempt else 1
+        number = last_number + 1 if attempt == last_attempt else 1
         logged = LoggedEvent(EventId(attempt, number), event)
         channel.append(logged)
         self._archive.add(run_id, logged)

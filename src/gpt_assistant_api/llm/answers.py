@@ -96,10 +96,11 @@ class AnswerText:
     def add(self, raw: str) -> str:
         """Return `raw` as it may be stored; half a character waits for the next call."""
         raw, self._half = self._half + raw, ""
-        if raw and "\ud800" <= raw[-1] <= "\udbff":
-            raw, self._half = raw[:-1], raw[-1]
-        if _SURROGATE.search(raw):
-            raw = raw.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        if not raw.isascii():
+            if "\ud800" <= raw[-1] <= "\udbff":
+                raw, self._half = raw[:-1], raw[-1]
+            if _SURROGATE.search(raw):
+                raw = raw.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         text = storable(raw)[: self._room]
         self._room -= len(text)
         return text

@@ -27,13 +27,7 @@ class EventSplitter:
         An event without data is none. Raises ModelError, after the events that came before, when
         an event grows beyond the limit.
         """
-        chunk = self._with_lf(chunk)
-        searched = max(0, len(self._buffer) - 1)
-        self._buffer += chunk
-        end = self._buffer.rfind(b"\n\n", searched)
-        if end >= 0:
-            block = bytes(self._buffer[:end])
-            del self._buffer[: end + 2]
+        if block := self._complete(self._with_lf(chunk)):
             if self._is_first:
                 self._is_first = False
                 block = block.removeprefix(_BYTE_ORDER_MARK)
@@ -44,6 +38,18 @@ class EventSplitter:
                     yield event
         if len(self._buffer) > self._max_event_bytes:
             raise _too_large()
+
+    def _complete(self, chunk: bytes) -> bytes:
+        """Return all that is complete now, and keep the rest."""
+        if not self._buffer and chunk.endswith(b"\n\n"):  # as servers mostly send it
+            return chunk[:-2]
+        searched = max(0, len(self._buffer) - 1)
+        self._buffer += chunk
+        end = max(0, self._buffer.rfind(b"\n\n", searched))
+        block = bytes(self._buffer[:end])
+        if block:
+            del self._buffer[: end + 2]
+        return block
 
     def _with_lf(self, chunk: bytes) -> bytes:
         """Return `chunk` with LF for every line end, minding a CRLF cut in two."""
@@ -58,6 +64,8 @@ class EventSplitter:
 
 
 def _parse(frame: bytes) -> tuple[bytes, bytes] | None:
+    if frame.startswith(b"data: ") and b"\n" not in frame:
+        return b"", frame[6:]
     name = b""
     data: list[bytes] = []
     for line in frame.split(b"\n"):

@@ -171,6 +171,8 @@ def _frame(logged: LoggedEvent, links: FileLinks) -> bytes:
     """Return the frame of an event; the one of a delta is made once for all who watch."""
     event = logged.event
     if isinstance(event, MessageDelta):
+        if logged.frames is None:
+            logged.frames = {}
         if (frame := logged.frames.get("rest")) is None:
             data = orjson.dumps({"text": event.text, "offset": event.offset})
             frame = logged.frames["rest"] = _sse("message.delta", logged.id, data)
