@@ -156,6 +156,8 @@ async def _check_readable(crowd: Crowd) -> None:
         for thread in threads.json()["threads"]:
             messages = await person.read(f"/threads/{person.user_id}/{thread['thread_id']}")
             assert messages.status_code == 200
+        found = await person.read(f"/search/{person.user_id}?q=a")
+        assert found.status_code == 200
 
 
 async def _becomes_ready(crowd: Crowd) -> None:

@@ -161,6 +161,14 @@ async def test_many_and_long_messages_are_indexed_in_portions(database: Database
     await check_index(database)
 
 
+async def test_what_is_noted_of_no_message_is_forgotten(database: Database) -> None:
+    if database.dialect == "sqlite":
+        async with database.write() as tx:
+            await tx.execute("INSERT INTO unindexed_messages (message_id) VALUES (9)")
+        await index_messages(database)
+        assert await count(database, "unindexed_messages") == 0
+
+
 async def check_index(database: Database) -> None:
     """Have SQLite compare the index with the text of the messages that it is to have."""
     if database.dialect == "sqlite":

@@ -2,15 +2,13 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gpt_assistant_api.blobs import Blobs, original_key
-from gpt_assistant_api.db import Database, Tx, messages, runs
+from gpt_assistant_api.db import Tx, messages, runs
 from gpt_assistant_api.domain.asks import Ask, Asked, RunLimits
 from gpt_assistant_api.domain.clock import utc_now
 from gpt_assistant_api.domain.errors import UnavailableError
@@ -27,33 +25,7 @@ from gpt_assistant_api.services.files import Upload, upload_file
 from gpt_assistant_api.services.runs import cancel_run, get_run, watch_run
 from tests.api.helpers import png
 from tests.model_server import Answer, ModelServerSimulation
-
-
-class Unsteady:
-    """A database whose writes can be held or refused."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.dialect = database.dialect
-        self.read = database.read
-        self.check, self.close, self.pools = database.check, database.close, database.pools
-        self.refused = 0
-        self.held: asyncio.Event | None = None
-        self.waiting = asyncio.Event()
-
-    def write(self) -> AbstractAsyncContextManager[Tx]:
-        return self._write()
-
-    @asynccontextmanager
-    async def _write(self) -> AsyncIterator[Tx]:
-        if self.held is not None:
-            self.waiting.set()
-            await self.held.wait()
-        if self.refused:
-            self.refused -= 1
-            raise UnavailableError("Away.", code="database_unavailable")
-        async with self._database.write() as tx:
-            yield tx
+from tests.services.unsteady import Unsteady
 
 
 async def asked(parts: Answering, actor: Actor, prompt: str = "Why?", **more: Any) -> Asked:

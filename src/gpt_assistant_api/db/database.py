@@ -74,7 +74,8 @@ class Database(Protocol):
         """Change things in one transaction, durable when the block is left, undone if it raises.
 
         On SQLite one block runs at a time, so a block waits for nothing but its own statements, and
-        its INSERT and UPDATE run on the event loop, so each of them changes a few rows only.
+        its INSERT and UPDATE run on the event loop, so each of them changes a few rows only; what
+        indexes messages for search does not.
         """
         ...
 
