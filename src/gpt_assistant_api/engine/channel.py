@@ -11,7 +11,7 @@ from gpt_assistant_api.domain.events import BEGINNING, Event, EventId, RunEnded
 class LoggedEvent:
     """An event with its id. `frames` is room for a face to keep what it made of the event once.
 
-    Nothing else of it changes; being frozen would take as long as everything else for a delta.
+    Nothing else of it changes: frozen, each delta would cost its log twice as much.
     """
 
     id: EventId

@@ -67,8 +67,9 @@ class EventLog:
     ) -> AsyncGenerator[list[LoggedEvent], None]:
         """Yield the run's events after an id, in batches, until it ends or this process stops.
 
-        With `at_end` they come when it has ended, in one. An empty batch comes at least every 15 s
-        while nothing happens. Raises UnavailableError when the log cannot be read at the start.
+        With `at_end` those that are still to come do so in one, when it has ended. An empty batch
+        comes at least every 15 s while nothing happens. Raises UnavailableError when the log cannot
+        be read at the start.
         """
         channel = self._channels.get(run_id)
         if channel is None:

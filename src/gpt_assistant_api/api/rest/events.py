@@ -104,8 +104,12 @@ class _EventStream(StreamingResponse):
         sending = asyncio.current_task()
         assert sending is not None, "a response is sent in a task"
 
-        def leave(listening: asyncio.Task[None]) -> None:
-            if not listening.cancelled():
+        left = ended = False
+
+        def leave(_: asyncio.Task[None]) -> None:
+            nonlocal left
+            if not ended:
+                left = True
                 sending.cancel()
 
         with self._held:
@@ -114,10 +118,10 @@ class _EventStream(StreamingResponse):
             try:
                 await self._send(send)
             except asyncio.CancelledError:
-                if not listening.done() or sending.uncancel():
+                if not left or sending.uncancel():
                     raise
             finally:
-                listening.remove_done_callback(leave)
+                ended = True
                 listening.cancel()
 
     async def _send(self, send: Send) -> None:
