@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import TextIOWrapper
 from traceback import format_tb
 from typing import Any, Literal, TextIO
 
@@ -31,7 +32,10 @@ def configure_logging(level: str, format_: Format | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendering = _rendering(format_ or ("text" if sys.stderr.isatty() else "json"))
+    format_ = format_ or ("text" if sys.stderr.isatty() else "json")
+    if format_ == "json" and isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8")  # as JSON is, whatever the system's is
+    rendering = _rendering(format_)
     # Past the standard library, which would take as long again as all that is done here.
     structlog.configure(
         processors=[*shared, *rendering],
@@ -74,8 +78,9 @@ def _rendering(format_: Format) -> list[structlog.typing.Processor]:
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
     try:
-        return orjson.dumps(event, default=default).decode()
-    except TypeError:  # half of a character that no UTF-8 can hold, or a number too large
+        # As everything else that is not JSON's, a dataclass shows what it wants to.
+        return orjson.dumps(event, default, orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+    except TypeError:  # half a character, a number of over 64 bits, a key that is no text
         return json.dumps(event, default=default)
 
 
