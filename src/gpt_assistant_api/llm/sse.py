@@ -27,7 +27,8 @@ class EventSplitter:
         An event without data is none. Raises ModelError, after the events that came before, when
         an event grows beyond the limit.
         """
-        if block := self._complete(self._with_lf(chunk)):
+        block = self._complete(self._with_lf(chunk))
+        if block is not None:
             if self._is_first:
                 self._is_first = False
                 block = block.removeprefix(_BYTE_ORDER_MARK)
@@ -39,16 +40,17 @@ class EventSplitter:
         if len(self._buffer) > self._max_event_bytes:
             raise _too_large()
 
-    def _complete(self, chunk: bytes) -> bytes:
-        """Return all that is complete now, and keep the rest."""
+    def _complete(self, chunk: bytes) -> bytes | None:
+        """Return all that is complete now, if anything is, and keep the rest."""
         if not self._buffer and chunk.endswith(b"\n\n"):  # as servers mostly send it
             return chunk[:-2]
         searched = max(0, len(self._buffer) - 1)
         self._buffer += chunk
-        end = max(0, self._buffer.rfind(b"\n\n", searched))
+        end = self._buffer.rfind(b"\n\n", searched)
+        if end < 0:
+            return None
         block = bytes(self._buffer[:end])
-        if block:
-            del self._buffer[: end + 2]
+        del self._buffer[: end + 2]
         return block
 
     def _with_lf(self, chunk: bytes) -> bytes:
