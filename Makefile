@@ -74,9 +74,10 @@ lock-check: | $(UV)
 	diff -u requirements-dev.txt "$$folder/requirements-dev.txt" || \
 	{ echo "The locks do not agree with pyproject.toml: run \`make lock\`." >&2; exit 1; }
 
-# Asks https://osv.dev about every package of the lock; what it could not look up fails it.
-audit: | $(UV)
-	@$(UV) tool run pip-audit@2.10.1 --vulnerability-service osv --strict --disable-pip \
+# Asks https://osv.dev about every package of the lock that this Python would install; what it could
+# not look up fails it.
+audit: $(DEV)
+	@$(UV) tool run --python $(BIN)/python pip-audit@2.10.1 --vulnerability-service osv --strict --disable-pip \
 		--require-hashes -r requirements.txt
 
 clean:

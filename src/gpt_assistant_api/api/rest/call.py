@@ -53,7 +53,7 @@ class Call(Request):
     async def _receive_within(self) -> Message:
         limit = self.runtime.max_body_bytes
         if (excess := self._announced() - limit) > 0:
-            if excess <= READ_AWAY_BYTES and "expect" not in self.headers:
+            if excess <= READ_AWAY_BYTES and not self._taken and "expect" not in self.headers:
                 await self._read_away()
             raise _too_large(limit)
         message = await self._whole()
@@ -64,8 +64,11 @@ class Call(Request):
 
     async def _read_away(self) -> None:
         """Let a client send all of it: many, and proxies, lose an answer that comes earlier."""
-        while (await self._whole()).get("more_body"):
-            pass
+        more = True
+        while more:
+            message = await self._whole()
+            self._taken += len(message.get("body", b""))
+            more = message.get("more_body", False)
 
     def _announced(self) -> int:
         length = self.headers.get("content-length", "")
