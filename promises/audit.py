@@ -23,6 +23,7 @@ from tests.api.helpers import Event
 
 from gpt_assistant_api.blobs import open_blobs, original_key
 from gpt_assistant_api.db import Database, open_database
+from gpt_assistant_api.domain.errors import UnavailableError
 from promises.ledger import Asked, Ledger, Sighting
 from promises.load import Person
 from promises.markers import fails, is_answer, marker_of, users_in
@@ -295,9 +296,22 @@ async def _integrity(database: Database) -> list[str]:
             checked = await tx.fetch_all("PRAGMA integrity_check")
             lost = await tx.fetch_all("PRAGMA foreign_key_check")
             problems = [str(row) for row in checked if "ok" not in row.values()]
-            return [f"I8 {problem}" for problem in [*problems, *map(str, lost)]]
+            problems += [*map(str, lost), *await _search_index(database)]
+            return [f"I8 {problem}" for problem in problems]
         invalid = await tx.fetch_all("SELECT indexrelid FROM pg_index WHERE NOT indisvalid")
         return [f"I8 an invalid index: {row}" for row in invalid]
+
+
+async def _search_index(database: Database) -> list[str]:
+    """The index of the search agrees with the messages, or they are noted as missing in it."""
+    try:
+        async with database.write() as tx:
+            await tx.execute(
+                "INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)"
+            )
+    except UnavailableError as error:
+        return [f"the index of the search: {error}"]
+    return []
 
 
 async def _bytes(stored: Stored, files_url: str) -> list[str]:

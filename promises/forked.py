@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import httpx2
-from tests.processes import START_SECONDS, free_port
+from tests.processes import free_port, wait_for_answer
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
@@ -31,6 +30,7 @@ class ForkedProgram:
     """One command of the program, which can be changed before it begins."""
 
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.log = folder / f"{arguments[0]}.log"
         self._folder = folder
         self._arguments = arguments
         self._settings = settings
@@ -38,7 +38,7 @@ class ForkedProgram:
 
     def spawn(self, change: Callable[[], None] | None = None) -> None:
         """Start it, without waiting for anything; `change` is called in it first of all."""
-        arguments = (self._folder, self._arguments, self._settings, change)
+        arguments = (self._folder, self.log, self._arguments, self._settings, change)
         self._process = _context.Process(target=_run, args=arguments)
         self._process.start()
 
@@ -82,14 +82,7 @@ class ForkedServer(ForkedProgram):
 
     async def answers(self) -> None:
         """Wait until it answers."""
-        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(START_SECONDS):
-            while True:
-                assert self.runs
-                try:
-                    if (await client.get("/healthz")).status_code == 200:
-                        return
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.02)
+        await wait_for_answer(self)
 
 
 @contextmanager
@@ -104,6 +97,7 @@ def forked_server(folder: Path, **settings: str) -> Iterator[ForkedServer]:
 
 def _run(
     folder: Path,
+    log: Path,
     arguments: tuple[str, ...],
     settings: dict[str, str],
     change: Callable[[], None] | None,
@@ -111,9 +105,9 @@ def _run(
     """Be the program, in a process of its own."""
     from gpt_assistant_api.cli import main
 
-    log = os.open(folder / f"{arguments[0]}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     os.chdir(folder)
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     os.environ.clear()

@@ -31,6 +31,7 @@ FUNCTIONS = (
     "db.runs.fetch_run",
     "db.runs.hand_on_thread",
     "db.runs.insert_run",
+    "db.search_index.index_some",
     "db.sqlite_connections.Writer._begin",
     "db.sqlite_connections.Writer._commit",
     "db.threads.delete_thread",

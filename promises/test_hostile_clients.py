@@ -78,6 +78,7 @@ async def test_what_no_client_should_send_is_refused(tmp_path: Path) -> None:
             warm = await client.post("/ask", json={"user_id": "ada", "prompt": "Hello?"})
             assert warm.status_code == 200
         before, wrong, costs = memory_bytes(server.pid), [], []
+        logged = len(server.log.read_text())
         for name, data in sent.items():
             cpu = cpu_seconds(server.pid)
             status = await _status_of(url, data)
@@ -88,10 +89,21 @@ async def test_what_no_client_should_send_is_refused(tmp_path: Path) -> None:
         grown = memory_bytes(server.pid) - before
         async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
             threads = (await client.get("/threads/ada")).json()["threads"]
-        assert "Traceback" not in server.log.read_text()
+        log = server.log.read_text()
+    lines = log[logged:].splitlines()
+    longest = max(map(len, lines))
     most = round(max(costs) * 1_000)
-    print({"requests": len(sent), "MB grown": grown // MEGABYTE, "ms of CPU": most})  # noqa: T201
+    print(  # noqa: T201
+        {
+            "requests": len(sent), "MB grown": grown // MEGABYTE, "ms of CPU": most,
+            "lines of the log": len(lines), "characters of the longest": longest,
+        }
+    )  # fmt: skip
     assert wrong == []
+    assert "Traceback" not in log
+    assert len(lines) <= 2 * len(sent)
+    assert longest < 1_000
+    assert most < 100
     assert len(threads) == 1
     assert grown < 50 * MEGABYTE
 

@@ -1,6 +1,7 @@
 """The program dies before or after any step of what it does, and every promise holds."""
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,20 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(
     tmp_path: Path, upstream: ModelServerSimulation, chance: random.Random, full: bool
 ) -> None:
     assert len(POINTS) >= 40
+    for number, points in enumerate([POINTS] * 10 if full else [chance.sample(POINTS, 8)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        await _killed_at(points, folder, upstream, chance)
+
+
+async def _killed_at(
+    points: Sequence[str], folder: Path, upstream: ModelServerSimulation, chance: random.Random
+) -> None:
     upstream.default = model = Model(delay_seconds=0.001)
     missed: list[str] = []
-    with forked_server(tmp_path, **settings_for(upstream)) as server:
+    with forked_server(folder, **settings_for(upstream)) as server:
         async with talking([server.url], chance, 4) as crowd:
-            for point in POINTS * 10 if full else chance.sample(POINTS, 8):
+            for point in points:
                 times = chance.randint(1, 3) if "resume_runs" not in point else 1
                 server.spawn(partial(stop_at, point, times))
                 if not await server.was_killed(_PATIENCE_SECONDS):
@@ -32,8 +42,8 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(
             server.spawn()
             await crowd.finish()
             audited = await audit(
-                crowd.ledger, crowd.people, files_url=(tmp_path / "data" / "files").as_uri(),
-                database_url=f"sqlite:///{tmp_path / 'data' / 'assistant.db'}", log_is_lost=True,
+                crowd.ledger, crowd.people, files_url=(folder / "data" / "files").as_uri(),
+                database_url=f"sqlite:///{folder / 'data' / 'assistant.db'}", log_is_lost=True,
             )  # fmt: skip
     print(audited.figures)  # noqa: T201 - what the promises were held to
     assert audited.wrong == []

@@ -5,6 +5,7 @@ import random
 import statistics
 import time
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from operator import le
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from tests.api.helpers import Event, messages_of, read_events, start, text_of, watch
 from tests.model_server import Answer, ModelServerSimulation
 from tests.processes import ServerProcess, server_process
+
+from promises.meters import memory_bytes
 
 # What looks like the end of a line, of an event, or of the wire's own words.
 PIECES = ["data: ", "id: 9-9\n", "\r\n", "\n\n", "event: x", "\u2028", "\U0001f30d", "é", "\\", " "]
@@ -64,6 +67,31 @@ async def _frames_of(
                 break
     *whole, _ = data[:until].split(b"\n\n")
     return [frame for frame in whole if not frame.startswith(b":")]
+
+
+async def test_a_stream_that_waits_costs_at_most_60_kib(
+    process: ServerProcess, upstream: ModelServerSimulation, full: bool
+) -> None:
+    upstream.default = Answer(pieces=2, pause_after=1)
+    count = 1_000 if full else 300
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+
+    async def hold(client: httpx2.AsyncClient, streams: AsyncExitStack, how_many: int) -> None:
+        for number in range(how_many):
+            body = {"user_id": f"user-{number}", "prompt": "Go on.", "stream": True}
+            response = await streams.enter_async_context(client.stream("POST", "/ask", json=body))
+            [*_, last] = await read_events(response, until=3)
+            assert last.name == "message.delta"
+
+    async with httpx2.AsyncClient(base_url=process.url, timeout=60, limits=limits) as client:
+        async with AsyncExitStack() as streams:  # what the first ones load is not theirs
+            await hold(client, streams, 50)
+        before = memory_bytes(process.pid)
+        async with AsyncExitStack() as streams:
+            await hold(client, streams, count)
+            cost = (memory_bytes(process.pid) - before) / count / 1_024
+    print({"streams": count, "KiB each": round(cost, 1)})  # noqa: T201
+    assert cost <= 60
 
 
 async def test_cancel_closes_the_connection_to_the_model_server_wherever_the_answer_is(

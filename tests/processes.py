@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import httpx2
 
@@ -72,6 +72,29 @@ class ProgramProcess:
             self.kill()
 
 
+class Started(Protocol):
+    """A server that was started, by whatever means."""
+
+    url: str
+    log: Path
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+
+
+async def wait_for_answer(server: Started) -> None:
+    """Return once the server answers."""
+    async with httpx2.AsyncClient(base_url=server.url) as client, asyncio.timeout(START_SECONDS):
+        while True:
+            assert server.runs, server.log.read_text()
+            try:
+                if (await client.get("/healthz")).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                await asyncio.sleep(0.02)
+
+
 class ServerProcess(ProgramProcess):
     """A server at a port of its own."""
 
@@ -88,14 +111,7 @@ class ServerProcess(ProgramProcess):
 
     async def answers(self) -> None:
         """Wait until it answers."""
-        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(START_SECONDS):
-            while True:
-                assert self.runs, self.log.read_text()
-                try:
-                    if (await client.get("/healthz")).status_code == 200:
-                        return
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.02)
+        await wait_for_answer(self)
 
 
 @contextmanager
