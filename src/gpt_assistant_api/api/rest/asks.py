@@ -4,14 +4,14 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, Request, Response
+from fastapi import Request, Response
 from structlog.contextvars import bind_contextvars
 
 from gpt_assistant_api.api.rest.bodies import AskIn, Format, RegenerateIn, read_body, request_body
 from gpt_assistant_api.api.rest.call import Call
-from gpt_assistant_api.api.rest.context import Absent, responses, router
+from gpt_assistant_api.api.rest.context import responses, router
 from gpt_assistant_api.api.rest.events import EVENT_STREAM, event_stream
 from gpt_assistant_api.api.rest.links import FileLinks
 from gpt_assistant_api.api.rest.problems import problem_of_ending
@@ -34,15 +34,21 @@ routes = router("Conversations")
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-IdempotencyKey = Annotated[
-    str | Absent,
-    Header(
-        description="1..255 visible ASCII characters. The same key and body give the same run, "
+_HEADERS = {
+    "Idempotency-Key": {
+        "description": "1..255 visible ASCII characters. The same key and body give the same run, "
         "for two days; the same key with another body is refused.",
-        json_schema_extra={"pattern": f"^{_IDEMPOTENCY_KEY.pattern}$"},
-    ),
+        "schema": {"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY.pattern}$"},
+    },
+    "Prefer": {
+        "description": "`respond-async`: 202 with the run, at once.",
+        "schema": {"type": "string"},
+    },
+}
+_PARAMETERS = [
+    {"name": name, "in": "header", "required": False, **described}
+    for name, described in _HEADERS.items()
 ]
-Prefer = Annotated[str | Absent, Header(description="`respond-async`: 202 with the run, at once.")]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer, or the stream of its events.",
@@ -60,11 +66,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     summary="Ask",
     response_model=None,
     responses=_ANSWERS,
-    openapi_extra=request_body(AskIn, files=True),
+    openapi_extra={"parameters": _PARAMETERS, **request_body(AskIn, files=True)},
 )
-async def ask(
-    call: Call, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
-) -> Response:
+async def ask(call: Call) -> Response:
     """Add a user message to a thread, or to a new one, and have it answered.
 
     The run belongs to the server: a client that goes away loses nothing, and finds the answer in
@@ -82,7 +86,7 @@ async def ask(
             file_ids=_file_ids(body, len(read.uploads)),
             reply_to=body.reply_to,
             if_busy=body.if_busy,
-            idempotency_key=_key(idempotency_key),
+            idempotency_key=_key(call),
             fingerprint=f"ask {await read.fingerprint()}",
         )
         with _held(call, user_id, stream=body.stream) as held:
@@ -94,9 +98,7 @@ async def ask(
                         runtime.database, runtime.engine, runtime.run_limits, actor, with_files
                     )
                     stored[:] = [file for file in stored if file not in asked.question.files]
-            return await _answer(
-                call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
-            )
+            return await _answer(call, asked, format_=body.format, stream=body.stream, held=held)
 
 
 @routes.post(
@@ -105,11 +107,9 @@ async def ask(
     summary="Answer again",
     response_model=None,
     responses=_ANSWERS,
-    openapi_extra=request_body(RegenerateIn),
+    openapi_extra={"parameters": _PARAMETERS, **request_body(RegenerateIn)},
 )
-async def regenerate(
-    call: Call, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
-) -> Response:
+async def regenerate(call: Call) -> Response:
     """Answer a user message again, or an edited version of it.
 
     Every version is kept: the new answer is another child of the same question, an edited prompt
@@ -133,16 +133,14 @@ async def regenerate(
         message_id=body.message_id,
         new_prompt=new_prompt,
         if_busy=body.if_busy,
-        idempotency_key=_key(idempotency_key),
+        idempotency_key=_key(call),
         fingerprint=f"regenerate {await read.fingerprint()}",
     )
     with _held(call, user_id, stream=body.stream) as held:
         asked = await asks.regenerate(
             runtime.database, runtime.engine, runtime.run_limits, actor, wanted
         )
-        return await _answer(
-            call, asked, format_=body.format, stream=body.stream, prefer=prefer, held=held
-        )
+        return await _answer(call, asked, format_=body.format, stream=body.stream, held=held)
 
 
 def _wants_stream(request: Request, stream: bool | None) -> bool:
@@ -165,7 +163,6 @@ async def _answer(
     *,
     format_: Format,
     stream: bool | None,
-    prefer: str | None,
     held: ExitStack,
 ) -> Response:
     """Answer in the way that the caller asked for: as a stream, later, or whole."""
@@ -183,7 +180,7 @@ async def _answer(
         except UnavailableError as refusal:
             refusal.details |= {"run_id": run_id, "thread_id": asked.run.thread_id}
             raise
-    if prefer is not None and "respond-async" in prefer.lower():
+    if "respond-async" in call.headers.get("prefer", "").lower():
         outcome = await runs.get_outcome(runtime.database, call.actor, run_id)
         return await _outcome(outcome, call.links, html=html, status=202, applied=True)
     outcome = await runs.wait_for_run(runtime.database, runtime.engine, call.actor, asked.run)
@@ -273,7 +270,8 @@ def _thread_id(thread_id: str | None) -> str | None:
     return thread_id
 
 
-def _key(value: str | None) -> str | None:
+def _key(call: Call) -> str | None:
+    value = call.headers.get("idempotency-key")
     if value is not None and not _IDEMPOTENCY_KEY.fullmatch(value):
         raise invalid_field("Idempotency-Key", "must be 1..255 visible ASCII characters")
     return value
