@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_LISTS = frozenset({list, tuple})
 _Lengths = tuple[tuple[str, int], ...]
 
 
@@ -26,12 +27,11 @@ def bind(dialect: Dialect, sql: str, params: dict[str, Any]) -> tuple[str, list[
     A list or tuple becomes as many parameters in brackets; an empty one `(NULL)`, which is in
     nothing. Raises KeyError for a name without a value.
     """
-    lengths = tuple(
-        (name, len(value)) for name, value in params.items() if isinstance(value, (list, tuple))
-    )
-    text, names = _translate(dialect, sql, lengths)
-    if not lengths:
+    if not _LISTS.intersection(map(type, params.values())):  # as nearly always
+        text, names = _translate(dialect, sql, ())
         return text, [params[name] for name in names]
+    lengths = tuple((name, len(value)) for name, value in params.items() if type(value) in _LISTS)
+    text, names = _translate(dialect, sql, lengths)
     lists = {name for name, _ in lengths}
     arguments: list[Any] = []
     for name in names:

@@ -122,7 +122,9 @@ class SameFile:
 def _text_of(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("a datetime without a time zone cannot be stored")
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")
 
 
 def _moment_of(text: bytes) -> datetime:

@@ -36,9 +36,10 @@ async def fetch_thread(tx: Tx, thread_id: str, *, user_id: str) -> Thread | None
 
 async def lock_thread(tx: Tx, thread_id: str, *, user_id: str) -> Thread | None:
     """Return the thread and keep every other writer of it waiting until this transaction ends."""
+    lock = "FOR NO KEY UPDATE" if tx.dialect == "postgresql" else ""  # SQLite has one writer
     row = await tx.fetch_one(
-        "UPDATE threads SET title = title WHERE thread_id = :thread_id AND user_id = :user_id"
-        f" RETURNING {_COLUMNS}",
+        f"SELECT {_COLUMNS} FROM threads"
+        f" WHERE thread_id = :thread_id AND user_id = :user_id {lock}",
         thread_id=thread_id,
         user_id=user_id,
     )
