@@ -41,7 +41,7 @@ FUNCTIONS = (
     "db.users.insert_user",
     "blobs.Blobs.delete",
     "blobs.Blobs.get",
-    "blobs.Blobs.put",
+    "blobs.Blobs.put_file",
     "blobs.durable.flush_folder",
     "blobs.durable.write",
     "engine.engine.Engine.cancel_run",
