@@ -86,6 +86,10 @@ async def is_all_there(client: Client) -> bool:
     return set((await readiness(client)).values()) == {"ok"}
 
 
+async def is_readable(client: Client) -> bool:
+    return (await client.get("/threads/ada")).status_code == 200
+
+
 async def is_completed(client: Client, run_id: str) -> bool:
     run = (await client.get(f"/runs/{run_id}")).json()
     assert run["status"] in {"queued", "in_progress", "completed"}, run
@@ -188,6 +192,36 @@ async def test_while_postgresql_is_away_requests_are_refused_and_answers_are_kep
         assert answer["content"] == TEXT
         assert len((await client.get("/threads/ada")).json()["threads"]) == 1
         assert len(upstream.requests) == 1
+
+
+async def test_a_postgresql_that_can_only_be_read_is_read_until_it_takes_writes_again(
+    tmp_path: Path, hosted_postgres: PostgresNode, upstream: ModelServerSimulation
+) -> None:
+    await asyncio.to_thread(hosted_postgres.execute, "CREATE DATABASE standby")
+    url = hosted_postgres.url("standby")
+    await asyncio.to_thread(migrate.upgrade, url)
+    async with serving(tmp_path, upstream, database_url=url) as client:
+        first = await start(client, "First.")
+        await eventually(lambda: is_completed(client, first["run"]["run_id"]))
+        await asyncio.to_thread(hosted_postgres.stop)
+        hosted_postgres.demote()
+        await asyncio.to_thread(hosted_postgres.start)
+        await eventually(lambda: is_readable(client))
+        refused, checks, messages, found = await asyncio.gather(
+            soon(client.post("/ask", json={"user_id": "ada", "prompt": "Why?"})),
+            readiness(client),
+            messages_of(client, first["thread_id"]),
+            client.get("/search/ada", params={"q": "first"}),
+        )
+        assert_problem(refused, 503, "database_unavailable")
+        assert refused.headers["Retry-After"]
+        assert checks["database"] != "ok"
+        assert len(messages) == 2
+        assert len(found.json()["results"]) == 1
+        await asyncio.to_thread(hosted_postgres.promote)
+        await eventually(lambda: is_all_there(client))
+        second = await start(client, "Second.")
+        await eventually(lambda: is_completed(client, second["run"]["run_id"]))
 
 
 async def test_while_s3_is_away_only_files_fail_and_nothing_is_left(
