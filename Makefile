@@ -77,8 +77,8 @@ lock-check: | $(UV)
 # Asks https://osv.dev about every package of the lock that this Python would install; what it could
 # not look up fails it.
 audit: $(DEV)
-	@$(UV) tool run --python $(BIN)/python pip-audit@2.10.1 --vulnerability-service osv --strict --disable-pip \
-		--require-hashes -r requirements.txt
+	@$(UV) tool run --python $(BIN)/python pip-audit@2.10.1 --vulnerability-service osv --strict \
+		--disable-pip --require-hashes -r requirements.txt
 
 clean:
 	rm -rf .uv .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ proxy as well. `--write` puts the figures into README.md and docs/benchmarks.md.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,8 @@ def main() -> None:
         parser.error(f"no such scenario: {', '.join(unknown)}")
     rounds = arguments.rounds or (3 if arguments.quick else 5)
     machine.allow_many_connections()
+    # Whoever ends it ends what it has started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         Lab(
